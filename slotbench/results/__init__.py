@@ -31,7 +31,7 @@ def published_runs(results_dir: Path) -> list[str]:
 
 
 def is_published(folder: Path) -> bool:
-    """Whether a folder lies where bundles lie, even if it is none; nothing is written there."""
+    """Whether a folder stands among published bundles, where nothing is written."""
     published = folder.parent.name == "published" or folder.parent in _published(Path())
     return published and folder.name != COPIES
 
@@ -50,7 +50,7 @@ def below(folder: str, depth: int) -> list[str]:
 
 
 def inside(folder: str, *, folders: bool = True) -> list[str]:
-    """The visible folders in a folder, or its files; none where it cannot be read."""
+    """The visible folders in a folder, or its files; empty if it cannot be read."""
     with suppress(OSError), os.scandir(folder) as found:
         return sorted(
             item.path for item in found if item.name[0] != "." and item.is_dir() == folders

@@ -1,4 +1,4 @@
-"""Citations for a paper: BibTeX of the papers in each class's ``source``, and a paragraph."""
+"""Citations for a paper: a paragraph, and BibTeX of the papers that classes name in ``source``."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ _ARXIV = re.compile(r"(?:(?:code of )?([^;,:]*?)(\s+et al\.)?\s+(\d{4}), )?arXiv
 
 @dataclass
 class Work:
-    """One paper, as far as ``source`` names it."""
+    """One paper, with the facts that ``source`` gives."""
 
     arxiv: str
     authors: str = ""
@@ -43,7 +43,7 @@ def _entry(head: str, fields: dict[str, str]) -> str:
 
 
 def works(rows: Iterable[Row]) -> list[Work]:
-    """The papers of the datasets, cores, objectives and metrics of the rows that count."""
+    """The papers behind the datasets, cores, objectives and metrics of the rows that count."""
     counting = (row for row in rows if row["counts"])
     found: dict[str, Work] = {}
     for kind, name in dict.fromkeys(item for row in counting for item in _components(row)):

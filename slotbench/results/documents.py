@@ -34,7 +34,7 @@ class Schema(Document):
 
 
 class DatasetFacts(Document):
-    """Which data a run was trained on."""
+    """The data that a run was trained on."""
 
     name: Text
     variant: Text
@@ -50,7 +50,7 @@ class DatasetFacts(Document):
 
     @property
     def identity(self) -> str:
-        """Equal for the same data on every machine: a rendered dataset's recipe, if it has one."""
+        """Equal for the same data on every machine: recipe of rendered data, else fingerprint."""
         return (self.recipe if self.origin == "rendered" else None) or self.fingerprint
 
 
@@ -62,7 +62,7 @@ class Component(Document):
 
 
 class TrainFacts(Document):
-    """The fields of ``train`` that the budget consists of."""
+    """The fields of ``train`` that make up the budget."""
 
     steps: Whole
     batch_size: Whole = 1
@@ -72,7 +72,7 @@ class TrainFacts(Document):
 
     @property
     def images(self) -> str:
-        """The budget in words: images seen, of all starts too, unless it is seconds or FLOPs."""
+        """The budget in words: seconds, FLOPs, or the images that all starts and the run see."""
         steps = self.steps + (self.starts * self.start_steps if self.starts > 1 else 0)
         return self.budget or f"{steps * self.batch_size:,} images"
 
@@ -85,7 +85,7 @@ class TransferFacts(Document):
 
 
 class InitFacts(Document):
-    """The run that ``--init`` names."""
+    """The run whose weights a run starts from (``--init``)."""
 
     run: Text
     model: Text
@@ -94,7 +94,7 @@ class InitFacts(Document):
 
 
 class ExtendedFacts(Document):
-    """The finished run that is extended, and its last step."""
+    """The finished run that a run extends, and its last step."""
 
     run: Text
     step: Whole
@@ -126,7 +126,7 @@ class Config(Schema):
     slots: Whole | None = None
     source: dict[str, Any] = Field(default_factory=dict)
     trained_on: Text | None = None
-    """Of a transfer, whose ``dataset`` is the data that the run was judged on."""
+    """Only of a transfer; its ``dataset`` is the data of the evaluation."""
     judged_slots: Whole | None = None
 
     @model_validator(mode="after")
@@ -143,7 +143,7 @@ class Config(Schema):
 
 
 class Status(Document):
-    """``status.json``: how far a run has come; None where a number is not known."""
+    """``status.json``: the progress of a run; None for an unknown number."""
 
     state: State = "new"
     reason: Text = ""
@@ -234,7 +234,7 @@ class Published(Document):
 
 
 def environment(file: Path) -> Environment:
-    """``environment.json``; an empty one where it is missing or cannot be read."""
+    """``environment.json``; empty if it is missing or cannot be read."""
     try:
         return read_document(file, Environment)
     except UserError:

@@ -45,7 +45,7 @@ def started_from(config: RunConfig, earlier: Run, results_dir: Path) -> RunConfi
 
 
 def starting_weights(config: RunConfig, results_dir: Path) -> Mapping[str, Tensor]:
-    """The weights that a run starts from: the core's, and those of the same objective.
+    """The weights that a run starts from: the core's, and the objective's if it is the same.
 
     :class:`UserError` where the earlier run is gone or was trained again.
     """

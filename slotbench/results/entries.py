@@ -27,7 +27,7 @@ Document = dict[str, Any]
 
 
 def identity(config: Document) -> Document:
-    """The fields that identify an entry; without ``seed``, those that identify its row."""
+    """The fields that identify an entry. Without ``seed``, they identify its row."""
     keys = ("kind", "name", "seed", "slots", "version")
     same = {key: config.get(key) for key in keys}
     return {**same, "dataset": config["dataset"]["fingerprint"]}

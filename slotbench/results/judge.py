@@ -62,14 +62,14 @@ def evaluate(
     dataset: str | Path | None = None,
     slots: int | None = None,
 ) -> dict[str, Any]:
-    """The run's evaluation, kept in ``evaluation.json``.
+    """The run's evaluation, stored in ``evaluation.json``.
 
-    Computes the named groups that are missing there or were computed by an older version;
-    ``force`` computes all of them, and the passes of the core, anew. ``cached`` keeps the core's
-    output for each split in the run's directory, for the next time.
+    Computes the groups of ``metrics`` that are missing there or have an older version. ``force``
+    computes all of them, and the core's output, again. ``cached`` keeps the core's output for
+    each split in the run's directory.
 
-    With ``dataset``, a name or a file, the run is judged on that data, of whatever size, with
-    ``slots`` slots; the evaluation is kept in ``transfer/``.
+    ``dataset`` is other data, a name or a file with images of any size. The run is judged on it
+    with ``slots`` slots, and the evaluation is stored in ``transfer/``.
     """
     groups = chosen(metrics)
     config = run.config()

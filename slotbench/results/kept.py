@@ -1,7 +1,7 @@
-"""A cache of texts: pages of the leaderboard of many runs, and plans of large suites.
+"""A cache of texts: leaderboard pages of many runs, and plans of large suites.
 
-A text is stored in the user's cache folder under a hash of everything that it depends on: the
-question, slotbench's own files and registry, and size and time of change of every other file.
+The user's cache folder holds each text under a hash of everything that it depends on: the
+request, slotbench's own files and registry, and size and modification time of all other files.
 """
 
 import hashlib
@@ -14,9 +14,9 @@ from slotbench import registry, results
 from slotbench.files import write_whole
 
 LEAST_RUNS = 500
-"""Fewer runs are read so fast that no page is cached."""
+"""With fewer runs, no page is cached: reading them is fast."""
 MOST = 32
-"""Texts that are cached."""
+"""Most cached texts."""
 
 
 def page_key(results_dir: Path, asked: object) -> str:

@@ -1,4 +1,4 @@
-"""The line that ``train`` prints about its score, with scores to compare it with."""
+"""The line that ``train`` prints about its score, with reference scores."""
 
 from slotbench.config.run_config import RunConfig
 from slotbench.evaluation.groups import group_of
@@ -12,7 +12,7 @@ from slotbench.results.leaderboard.scaling import CEILING, FLOOR, reference_row
 from slotbench.results.run import Run
 
 REFERENCES = {FLOOR: f"floor ({FLOOR})", "reconstruction": "", CEILING: ""}
-"""Objectives whose means stand beside a score -> their names; "": the objective's own."""
+"""Reference objective -> its name in the line; "": the name of the objective."""
 
 
 def learnt(run: Run, config: RunConfig) -> str:

@@ -23,9 +23,9 @@ def publish(runs: Iterable[Run], out: Path, *, force: bool = False) -> dict[str,
     """Write ``out`` from finished, evaluated runs; returns its facts.
 
     ``out`` ending in .zip is an archive; in .json, records without weights; else a folder.
-    Baselines and predictions from elsewhere, which have no weights, are published as records.
-    :class:`UserError` for a run that is not done or not evaluated, and where ``out`` is there
-    without ``force``.
+    Baselines and external predictions have no weights, so they are published as records.
+    :class:`UserError` for a run that is not done or not evaluated, and, without ``force``, if
+    ``out`` exists.
     """
     chosen = {run.path.resolve(): run for run in runs}
     if not chosen:

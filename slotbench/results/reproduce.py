@@ -1,8 +1,8 @@
 """``slotbench reproduce``: trains a published row with one more seed, and compares the two.
 
-Of normally distributed seeds, one more falls into Student's prediction interval,
-mean +- t(n - 1) s sqrt(1 + 1 / n), in 95 of 100 cases (Hahn and Meeker, *Statistical Intervals*,
-Section 4.7). The leaderboard shows the interval of the mean, which is narrower.
+If seeds are normally distributed, 95 of 100 further seeds fall into Student's prediction interval,
+mean +- t(n - 1) s sqrt(1 + 1 / n) (Hahn and Meeker, *Statistical Intervals*, Section 4.7). The
+leaderboard shows the interval of the mean, which is narrower.
 """
 
 import math

@@ -75,14 +75,14 @@ class Run:
 
     @property
     def results_dir(self) -> Path:
-        """The results folder of the run; its own folder for a run that stands elsewhere."""
+        """The results folder of the run; the parent folder for a run outside of one."""
         path = Path(os.path.realpath(self.path))
         runs = next((parent for parent in path.parents if parent.name == "runs"), None)
         return path.parent if runs is None else runs.parent
 
     @property
     def bundled(self) -> bool:
-        """Whether it is in a bundle, which is read-only, or below ``published/``."""
+        """Whether it is in a bundle or below ``published/``, and so read-only."""
         folder, places = self.results_dir, self.path.absolute().parents[3:4]
         return (folder / "manifest.json").is_file() or any(map(is_published, (folder, *places)))
 
@@ -125,7 +125,7 @@ class Run:
             return RunConfig.from_dict(document, str(self.config_file))
 
     def edited(self, config: RunConfig) -> str:
-        """The plugin or ``config.json`` that was edited since the training; empty: none."""
+        """The plugin or ``config.json`` that was edited since the training; else empty."""
         now = {name: of["sha256"] for of in plugins.loaded() for name in of["names"]}
         used = documents.environment(self.path / "environment.json").plugins
         for plugin in used:
@@ -144,14 +144,14 @@ class Run:
         return {"seconds": 0.0, **status.model_dump(mode="json", exclude_none=True)}
 
     def write_status(self, state: State, reason: str = "", **fields: Any) -> None:
-        """Replace the state and reason; other fields stay as they are unless given."""
+        """Replace the state, the reason and the given fields; keep the others."""
         owner = {"host": kernel(), "pid": os.getpid()}
         told = {**self.status(), **owner, **fields, "state": state, "reason": reason}
         files.write_json(self.status_file, told)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run until the block or the process ends; may be nested.
+        """Lock the run until the block or the process ends; may be nested.
 
         :class:`RunLocked` where another process holds it.
         """
@@ -233,9 +233,9 @@ class Run:
                     file.unlink(missing_ok=True)
 
     def show(self) -> "Pictures":
-        """The run's pictures, inline in a notebook: of test images, else the last of training.
+        """The run's pictures in a notebook: of test images, else the last one of the training.
 
-        ``slotbench.show(run)`` draws those of test images.
+        ``slotbench.show(run)`` draws the pictures of test images.
         """
         from slotbench.inline import Pictures
 
@@ -252,7 +252,7 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``; a line that is torn or no row is left out."""
+        """The lines of ``metrics.jsonl`` that are whole rows."""
         file = self.path / "metrics.jsonl"
         rows = []
         for line in files.read_bytes(file).splitlines() if file.is_file() else []:
@@ -264,7 +264,7 @@ class Run:
         return rows
 
     def rewind_metrics(self, step: int) -> None:
-        """Drop the lines after ``step``: they will be written again, with the same numbers."""
+        """Drop the lines after ``step``; they will be written again with the same numbers."""
         kept = [row for row in self.metrics() if row["step"] <= step]
         text = "".join(json.dumps(row) + "\n" for row in kept)
         files.write_whole(self.path / "metrics.jsonl", text.encode())

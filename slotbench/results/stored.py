@@ -16,9 +16,9 @@ _SAME = ("schema", "split", "fingerprint", "resolution", "images", "objects", "s
 
 
 def last(file: Path, dataset: DatasetFile, split: str, seed: int, model: str) -> Document:
-    """The evaluation in ``file``; empty where it is of another model, split, seed or data.
+    """The evaluation in ``file``; empty if it has another model, split, seed or dataset.
 
-    ``model`` is the sha256 of the model's file. A file that is damaged counts as empty.
+    ``model`` is the sha256 of the model's file. A damaged file counts as empty.
     """
     before = _read(file)
     asked = {"split": split, "seed": seed, "fingerprint": dataset.fingerprint, "model": model}
@@ -28,7 +28,7 @@ def last(file: Path, dataset: DatasetFile, split: str, seed: int, model: str) ->
 def left_to_do(
     before: Document, groups: Iterable[str], stale: Iterable[str] = ()
 ) -> tuple[str, ...]:
-    """The groups that a document lacks, has in another version, or that are ``stale``."""
+    """The groups that are missing in a document, have another version there, or are ``stale``."""
     done = {name: of for name, of in before.get("groups", {}).items() if name not in set(stale)}
     files = before.get("plugins", {})
     return tuple(
@@ -40,7 +40,7 @@ def left_to_do(
 
 
 def groups_left(run: Run, groups: Iterable[str]) -> tuple[str, ...]:
-    """The groups that a run is still to be judged by, on the test split."""
+    """The groups that the run's evaluation on the test split lacks."""
     return left_to_do(_read(run.evaluation), groups)
 
 
@@ -55,7 +55,7 @@ def _read(file: Path) -> Document:
 
 
 def merged(before: Document, new: Document) -> Document:
-    """``new``, and the results of ``before`` on the same images for groups that ``new`` lacks.
+    """``new``, plus the results of ``before`` for other groups, if both are on the same images.
 
     Keys are in the order of the groups, unknown keys last.
     """

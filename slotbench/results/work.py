@@ -1,4 +1,4 @@
-"""Trains and evaluates a run, or goes on from where it stopped."""
+"""Trains and evaluates a run, or continues it."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -31,7 +31,7 @@ def start(
     evaluate: bool,
     init: str | None = None,
 ) -> Run:
-    """Train the choice, or go on with its run; ``init`` is the run whose weights it starts from."""
+    """Train the choice, or continue its run; ``init`` is the run whose weights it starts from."""
     check_names(choice)
     with DatasetFile(locate(choice.dataset, data_dir)) as dataset:
         if choice.preset == "auto":
@@ -50,9 +50,9 @@ def start(
 
 
 def _teacher_by_id(override: str, stored: Iterable[str], results_dir: Path) -> str:
-    """Name a teacher that is a run of this folder by its id, so that the folder can be moved.
+    """The override with the id of a teacher that is a run of this folder, which may be moved.
 
-    Names of ``stored`` features come first.
+    Names of ``stored`` features take precedence.
     """
     field, _, named = override.partition("=")
     if not field.endswith(".teacher") or named in stored or named.startswith("timm:"):
@@ -74,7 +74,7 @@ def _preset(choice: Choice, host: Host, info: DatasetInfo) -> str:
 
 
 def preset_for(device: torch.device) -> str:
-    """The preset that ``auto`` stands for on a device."""
+    """The preset ``auto`` on a device."""
     return "quick" if device.type == "cpu" else "base"
 
 
@@ -87,7 +87,7 @@ def resume(
     evaluate: bool,
     steps: int | None = None,
 ) -> Run:
-    """Go on with a run from its last checkpoint; with ``steps``, extend a finished one.
+    """Continue a run from its last checkpoint; with ``steps``, extend a finished one.
 
     The extension is a new run (:mod:`slotbench.results.earlier`).
     """
@@ -114,7 +114,7 @@ def resume(
 
 
 def begin(run: Run, config: RunConfig, dataset: DatasetFile, host: Host, *, evaluate: bool) -> Run:
-    """:func:`carry_out`; a mistake that is found before the first step leaves no directory."""
+    """:func:`carry_out`; an error before the first step leaves no directory."""
     new = not run.path.exists()
     groups: tuple[str, ...] = ()
     if evaluate:
@@ -134,7 +134,7 @@ def begin(run: Run, config: RunConfig, dataset: DatasetFile, host: Host, *, eval
 def carry_out(
     run: Run, config: RunConfig, dataset: DatasetFile, host: Host, groups: tuple[str, ...]
 ) -> Run:
-    """Do the rest of a run: training, and evaluation by these groups of metrics.
+    """Train what is left of a run, and evaluate it by these groups of metrics.
 
     :class:`RunLocked` where another process holds the run.
     """
@@ -184,13 +184,13 @@ def carry_out(
 
 
 def train_run(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None:
-    """Train a run from where it was left, or from the best of its starts."""
+    """Train a run from its last step, or from the best of its starts."""
     objective, spent = begun(run, config, dataset, host)
     train(run, objective, config, dataset, host, spent)
 
 
 def begun(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> tuple[Objective, float]:
-    """The objective of a run, and the seconds that the choice among starts took."""
+    """The objective of a run, and the seconds that its starts took."""
     if config.train.starts == 1 or run.checkpoint.is_file():
         return built(run, config), 0.0
     from slotbench.results.starts import best

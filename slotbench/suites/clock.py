@@ -1,4 +1,4 @@
-"""Estimates the time to go of a suite, from the time that its cells took."""
+"""Estimates the remaining time of a suite from the times of its cells."""
 
 import time
 from collections import defaultdict
@@ -9,15 +9,15 @@ from slotbench.suites.plan import Cell
 from slotbench.suites.state import AT_WORK, TO_DO, Progress
 
 WORTH = 0.02
-"""A cell's duration is extrapolated once this share of it is done."""
+"""The least share of a cell from which its duration is extrapolated."""
 
 
 class Clock:
-    """Times the cells of a suite."""
+    """Measures the times of a suite's cells."""
 
     def __init__(self) -> None:
         self._begun: dict[str, tuple[float, float]] = {}
-        """Cell -> time of its start, and the share that was done then."""
+        """Cell -> time of its start, and the share done before."""
         self._took: dict[str, list[float]] = defaultdict(list)
         """Kind of cell -> seconds for each cell."""
 
@@ -28,14 +28,14 @@ class Clock:
     def ended(self, cell: Cell, *, counted: bool) -> None:
         """A cell has ended."""
         when, share = self._begun.pop(cell.key, (0.0, 1.0))
-        # The last part of a resumed cell would give a rough estimate.
+        # The last part of a resumed cell gives a poor estimate.
         if counted and share < 0.5:
             self._took[_kind(cell)].append((time.monotonic() - when) / (1 - share))
 
     def to_go(
         self, cells: Sequence[Cell], progress: Mapping[str, Progress], workers: int
     ) -> float | None:
-        """Seconds until all cells are done; None while there is no estimate."""
+        """Seconds until all cells are done; None without an estimate."""
         estimates = {kind: mean(times) for kind, times in self._took.items()}
         for cell in cells:
             when, share = self._begun.get(cell.key, (0.0, 1.0))
@@ -54,5 +54,5 @@ class Clock:
 
 
 def _kind(cell: Cell) -> str:
-    """The cell's values without its seed, on which its time does not depend."""
+    """The cell's values without its seed, which does not change its duration."""
     return str({key: value for key, value in cell.values.items() if key != "seed"})

@@ -26,11 +26,11 @@ from slotbench.training.signals import signals
 
 SCHEMA_VERSION = 1
 MANY_CELLS = 200
-"""A plan of at least so many cells is cached."""
+"""The least number of cells of a cached plan."""
 
 
 def find(reference: str, results_dir: Path) -> Suite:
-    """A suite by its file, its registered name, or the name of a suite that was run here."""
+    """A suite by its file, its registered name, or the name of a suite in ``results_dir``."""
     path = Path(reference)
     if path.suffix == ".toml" or path.is_file():
         return read(path)
@@ -48,7 +48,7 @@ def find(reference: str, results_dir: Path) -> Suite:
 
 
 def planned(suite: Suite, where: Where) -> Plan:
-    """The suite's cells. With ``cuda`` or ``mps`` the device may be on another machine."""
+    """The suite's plan. The device ``cuda`` or ``mps`` may be on another machine."""
     import torch
 
     from slotbench.results.work import preset_for
@@ -60,7 +60,7 @@ def planned(suite: Suite, where: Where) -> Plan:
 
 
 def prepare(suite: Suite, where: Where) -> None:
-    """Prepare the missing datasets, one after the other."""
+    """Prepare the missing datasets one by one."""
     for words in planned(suite, where).prepare_commands():
         say(f"Preparing: {shlex.join(words)}")
         command = [sys.executable, "-m", *words]
@@ -82,10 +82,10 @@ def run(
     options: Mapping[str, str] | None = None,
     retry: bool = False,
 ) -> Picture:
-    """Run the cells that are left, with ``retry`` the failed ones too.
+    """Run the unfinished cells; with ``retry``, the failed ones too.
 
-    :class:`UserError` before anything runs where a dataset is not prepared. KeyboardInterrupt
-    after Ctrl-C, SIGTERM, SIGHUP or ``suite cancel``, once the cells have saved.
+    :class:`UserError` before anything runs if a dataset is not prepared. KeyboardInterrupt after
+    Ctrl-C, SIGTERM, SIGHUP or ``suite cancel``, once the cells have saved.
     """
     found = planned(suite, where)
     if found.unprepared:
@@ -97,7 +97,7 @@ def run(
     with journal.driving(suite.file.read_bytes()):
         settings = Settings(workers, where.device, address, journal.folder, options or {})
         by: Engine = registry.get("engines", engine).load()(settings)
-        # The engine is made first: Ray installs a signal handler of its own.
+        # The engine comes first: Ray installs its own signal handler.
         with signals():
             try:
                 return _driven(Driver(found, by, journal, retry=retry))
@@ -132,9 +132,9 @@ def _driven(driver: Driver) -> Picture:
 
 
 def status(suite: Suite, where: Where) -> Picture:
-    """How far a suite has come, whichever process runs it.
+    """The state of a suite, whichever process runs it.
 
-    The plan of a large suite is cached: it takes longer to make than the runs to read.
+    The plan of a large suite is cached, because making it takes longer than reading the runs.
     """
     if math.prod(map(len, suite.axes.values())) < MANY_CELLS:
         return look(planned(suite, where))
@@ -152,7 +152,7 @@ def status(suite: Suite, where: Where) -> Picture:
 
 
 def cancel(suite: Suite, where: Where) -> int:
-    """Ask all drivers of a suite to stop, or cancel jobs that have none; returns how many."""
+    """Ask all drivers of a suite to stop, or cancel its jobs if it has none; returns how many."""
     journal = Journal(where.results_dir, suite.name)
     drivers = journal.drivers()
     if drivers:

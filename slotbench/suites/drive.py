@@ -1,4 +1,4 @@
-"""Drives a suite: gives its cells to an engine until none is left."""
+"""Drives a suite: gives its cells to an engine until all have ended."""
 
 import time
 from collections import Counter
@@ -13,9 +13,9 @@ from slotbench.training.signals import asked
 
 TICK = 0.5
 LOOK = 10.0
-"""Seconds after which the cells of other drivers are read again."""
+"""Seconds between two readings of the cells of other drivers."""
 ATTEMPTS = 3
-"""How often a cell is started that is stopped from outside each time."""
+"""Most starts of a cell that is stopped from outside each time."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Picture:
 
 
 def look(plan: Plan) -> Picture:
-    """Every cell's state, from the run directories."""
+    """The state of every cell, read from the run directories."""
     return Picture(plan, {cell.key: cell.progress() for cell in plan.cells})
 
 
 class Driver:
-    """Gives cells to an engine and notes how they end."""
+    """Gives cells to an engine and records how they end."""
 
     def __init__(
         self, plan: Plan, engine: Engine, journal: Journal, *, retry: bool = False
@@ -58,7 +58,7 @@ class Driver:
         """Failed cells to run again."""
         self.given: set[str] = set()
         self.lost: dict[str, str] = {}
-        """Failures that could not be recorded, such as on a full disk."""
+        """Failures that could not be written to the run, such as on a full disk."""
         self.attempts: Counter[str] = Counter()
         self.clock = Clock()
         self._looked = time.monotonic()
@@ -66,7 +66,7 @@ class Driver:
         """Why :meth:`run` stopped early: a signal's name, or ``cancel``."""
 
     def run(self, show: Callable[[Picture], None]) -> Picture:
-        """Run until no cell is left, or until a signal or a cancel; tasks then continue."""
+        """Run until all cells have ended, or until a signal or a cancel, which stops no task."""
         cancels = self.journal.cancels()
         self.adopt()
         while True:
@@ -97,7 +97,7 @@ class Driver:
         return Picture(self.plan, dict(self.progress), to_go)
 
     def adopt(self) -> None:
-        """Take over the jobs that an earlier driver left in a queue."""
+        """Take over the queued jobs of an earlier driver."""
         for key, handle in self.journal.open_handles(self.engine.name).items():
             cell = self.by_key.get(key)
             if cell is None or self.progress[key].state == "done":
@@ -120,7 +120,7 @@ class Driver:
         self.progress[ended.run] = now
 
     def _refresh(self, *, everything: bool = False) -> None:
-        """Read the states that may have changed; done cells stay done."""
+        """Read the states that may have changed; finished cells stay finished."""
         now = time.monotonic()
         everything |= now - self._looked >= LOOK
         for cell in self.plan.cells:
@@ -138,7 +138,7 @@ class Driver:
         elif cell.key in self.lost:
             return replace(found, state="failed", reason=self.lost[cell.key])
         if cell.key in self.given and found.state not in (*AT_WORK, "done"):
-            # The engine has not started it yet.
+            # The engine has it in its queue.
             return replace(found, state="waiting", reason="")
         return found
 
@@ -153,7 +153,7 @@ class Driver:
         return [cell for cell in self.plan.cells if self._may(cell.key)]
 
     def _elsewhere(self) -> bool:
-        """Whether another process runs a cell; this driver waits for it."""
+        """Whether another process runs a cell, for which this driver waits."""
         return any(
             progress.state in AT_WORK and key not in self.given
             for key, progress in self.progress.items()

@@ -1,6 +1,6 @@
-"""Engines execute cells: they take tasks, and report which have ended and how.
+"""Engines run cells: they take tasks, and report which tasks have ended and how.
 
-The driver chooses the tasks, and the run directories hold the results.
+The driver chooses the tasks. The run directories hold the results.
 """
 
 from abc import ABC, abstractmethod
@@ -13,12 +13,12 @@ from slotbench.datasets.prepare.workers import cores
 from slotbench.errors import UserError
 
 Outcome = Literal["done", "failed", "stopped", "elsewhere"]
-"""``stopped``: asked to stop, continues when run again; ``elsewhere``: another process has it."""
+"""``stopped``: was asked to stop, and can continue; ``elsewhere``: another process holds it."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One cell in plain values, which can be sent to another process."""
+    """One cell as plain values for another process."""
 
     run: str
     """The run's directory, absolute."""
@@ -45,7 +45,7 @@ class Settings:
     workers: int | None
     """Cells at once; None: the engine chooses."""
     device: str
-    """As ``slotbench train`` takes it; ``auto`` is resolved on the machine of the cell."""
+    """A value of ``--device``; ``auto`` is resolved on the machine of the cell."""
     address: str | None
     """Address of a cluster."""
     folder: Path
@@ -54,13 +54,13 @@ class Settings:
 
 
 class Engine(ABC):
-    """Runs tasks, each in a process of its own."""
+    """Runs each task in its own process."""
 
     name: ClassVar[str]
     detached: bool = False
-    """Whether submitted tasks continue when the driver ends; an instance may differ."""
+    """Whether submitted tasks outlive the driver; an instance may differ."""
     takes: ClassVar[tuple[str, ...]] = ()
-    """Which of ``address`` and ``option`` it takes."""
+    """The options among ``address`` and ``option`` that it takes."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -69,14 +69,14 @@ class Engine(ABC):
                 raise UserError(f"--{option}: the engine {self.name!r} has no such option.")
 
     capacity: int | None
-    """Tasks at once; None: the engine has a queue of its own."""
+    """Tasks at once; None: the engine has its own queue."""
 
     @abstractmethod
     def submit(self, tasks: Sequence[Task]) -> list[str]:
-        """Begin these tasks; returns a handle for each, for :meth:`adopt`."""
+        """Start these tasks; returns a handle of each for :meth:`adopt`."""
 
     def adopt(self, task: Task, handle: str) -> bool:
-        """Take over a task that an earlier driver submitted; False where it is gone."""
+        """Take over a task of an earlier driver; False if it is gone."""
         del task, handle
         return False
 
@@ -95,7 +95,7 @@ class Engine(ABC):
 
 
 def threads_each(workers: int) -> int:
-    """Threads of each of ``workers`` cells that run at once."""
+    """Threads of each cell if ``workers`` cells run at once."""
     return max(1, cores() // max(1, workers))
 
 

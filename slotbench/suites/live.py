@@ -1,4 +1,4 @@
-"""A suite on the terminal: a live table, or one line an event where stderr is no terminal."""
+"""A suite on the terminal: a live table, or a line for each event if stderr is no terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,7 +43,7 @@ def _say_changes(picture: Picture, before: dict[str, str]) -> None:
 
 
 def live_table(picture: Picture) -> RenderableType:
-    """Running cells, failed cells, and how much is left."""
+    """Running cells, failed cells, and the progress of the suite."""
     busy = Table(box=None, pad_edge=False, show_header=False)
     for style in ("", "", "dim"):
         busy.add_column(style=style, no_wrap=True)
@@ -64,7 +64,7 @@ def live_table(picture: Picture) -> RenderableType:
 
 
 def _text(text: str, style: str = "") -> Text:
-    """Text from a file or the user, which is never markup."""
+    """Text from a file or the user, never read as markup."""
     return Text(plain(text), style)
 
 

@@ -1,4 +1,4 @@
-"""The engine ``local``: one process a cell on this machine."""
+"""The engine ``local``: one process for each cell on this machine."""
 
 import os
 import time
@@ -18,7 +18,7 @@ from slotbench.training.devices import choose
 
 @register("engines")
 class Local(Engine):
-    """Gives each process its share of the cores, and a GPU of its own where there are GPUs."""
+    """Gives each process its share of the cores, and its own GPU if there are GPUs."""
 
     summary = "processes on this machine: a GPU each, else a share of the cores"
     source = "slotbench, docs/suites.md"
@@ -30,7 +30,7 @@ class Local(Engine):
         self.capacity: int = settings.workers or len(self.gpus) or processes()
         self.threads = engines.threads_each(self.capacity)
         self._running: dict[int, CellProcess] = {}
-        """Place -> process; a place has its GPU."""
+        """Place -> process; each place has one GPU."""
         self._not_begun: list[Ended] = []
 
     def submit(self, tasks: Sequence[Task]) -> list[str]:
@@ -68,14 +68,14 @@ class Local(Engine):
 
 
 def processes() -> int:
-    """How many processes this machine has room for: one a core, each with 2 GiB of memory."""
+    """The number of processes for this machine: one for each core and 2 GiB of memory."""
     from slotbench.datasets.format.loader import available_memory
 
     return max(1, min(cores(), available_memory() // 2**31))
 
 
 def _gpus() -> tuple[str, ...]:
-    """The GPUs, as CUDA_VISIBLE_DEVICES names them."""
+    """The GPUs by their names in CUDA_VISIBLE_DEVICES."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named:
         return tuple(named.split(","))

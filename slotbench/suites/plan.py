@@ -1,7 +1,6 @@
-"""From a suite to its cells: a cell is a fully resolved run, with its directory.
+"""Resolves a suite into its cells. A cell is a run, with the run's directory and id.
 
-It has the identity of that run. So no finished run is repeated, whichever suite or command it was
-for.
+So no finished run is repeated, whichever suite or command trained it.
 """
 
 import json
@@ -56,7 +55,7 @@ class Cell:
 
     @property
     def words(self) -> list[str]:
-        """The ``slotbench train`` call that is this run."""
+        """The ``slotbench train`` command of this run."""
         words = ["slotbench", "train"]
         for key, default in vars(Choice()).items():
             value = getattr(self.choice, key)
@@ -77,19 +76,19 @@ class Where:
 
     @property
     def options(self) -> str:
-        """The options that name these folders in a command."""
+        """The command-line options for these folders."""
         return typed("data", self.data_dir) + typed("results", self.results_dir)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A suite's cells, in the order of execution."""
+    """A suite's cells in the order of execution."""
 
     suite: Suite
     where: Where
     cells: tuple[Cell, ...]
     unprepared: Mapping[str, int]
-    """Missing datasets by reference, and how many combinations need each."""
+    """Missing dataset -> the number of combinations that need it."""
 
     def prepare_commands(self) -> list[list[str]]:
         """The commands that prepare the missing datasets."""
@@ -105,10 +104,9 @@ class Plan:
 def plan(suite: Suite, where: Where, preset: str) -> Plan:
     """Resolve every combination; combinations that resolve to the same run are one cell.
 
-    ``preset`` replaces ``auto``. A cell leaves out values that do not apply to it: an alignment
-    where the objective takes none, a field that its core, objective or decoder lacks.
-    :class:`UserError` for a field that no cell has, and for an objective that cannot be trained on
-    its dataset.
+    ``preset`` replaces ``auto``. A cell drops values that do not apply to it: an alignment if its
+    objective takes none, or a field that its core, objective or decoder lacks. :class:`UserError`
+    for a field that no cell has, and for an objective that cannot be trained on its dataset.
     """
     data, unprepared = _data(suite, where.data_dir)
     cells: dict[str, Cell] = {}
@@ -119,7 +117,7 @@ def plan(suite: Suite, where: Where, preset: str) -> Plan:
         if reference in unprepared:
             unprepared[reference] += 1
             continue
-        # Combinations that differ in their seed alone are resolved once.
+        # Combinations that differ only in their seed are resolved once.
         seed = int(str(settings.get("seed", 0)))
         alike = repr({**values, "seed": 0 <= seed < 2**63 or seed})
         try:
@@ -152,7 +150,7 @@ def to_text(plan: Plan) -> str:
 
 
 def from_text(suite: Suite, where: Where, text: str) -> Plan:
-    """The plan that :func:`to_text` has written."""
+    """The plan in a text of :func:`to_text`."""
     document = json.loads(text)
     cells = []
     for cell in document["cells"]:
@@ -163,7 +161,7 @@ def from_text(suite: Suite, where: Where, text: str) -> Plan:
 
 
 def _data(suite: Suite, data_dir: Path) -> tuple[dict[str, DatasetInfo], dict[str, int]]:
-    """The facts of each prepared dataset, and a zero for each missing one."""
+    """The facts of each prepared dataset, and 0 for each missing one."""
     found: dict[str, DatasetInfo] = {}
     missing: dict[str, int] = {}
     for reference in suite.datasets():
@@ -183,7 +181,7 @@ def _data(suite: Suite, data_dir: Path) -> tuple[dict[str, DatasetInfo], dict[st
 def _choice(
     values: Combination, settings: Combination, info: DatasetInfo, preset: str, where: Where
 ) -> tuple[Choice, Combination]:
-    """The choice of a combination, and those of its values that apply."""
+    """The choice of a combination, and its values that apply."""
     chosen: dict[str, Any] = {key: value for key, value in settings.items() if key in CHOICES}
     fields = {key: value for key, value in settings.items() if key not in CHOICES}
     if chosen.get("preset", "auto") == "auto":
@@ -221,7 +219,7 @@ def _check_video(config: RunConfig) -> None:
 
 
 def _check_used(suite: Suite, used: set[str], data: Mapping[str, DatasetInfo], preset: str) -> None:
-    """Raise the error of ``--set`` for a field that no cell has."""
+    """The error of ``--set`` for a field that no cell has."""
     keys = {*suite.axes, *suite.fixed}
     for key in sorted(key for key in keys if key not in used and "." in key):
         value = suite.fixed[key] if key in suite.fixed else suite.axes[key][0]

@@ -1,4 +1,4 @@
-"""The process of one cell, seen from its parent."""
+"""The process of one cell, as its parent sees it."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ ELSEWHERE = 75
 """Exit code of a cell that another process holds (EX_TEMPFAIL)."""
 STOPPED = (130, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP)
 LOG, KEPT = "stderr.txt", 200
-"""The log of a cell's process in its run directory, and how many lines of it are kept."""
+"""The log of a cell's process in its run directory, and the number of last lines kept."""
 SAVE_SECONDS = 60.0
 VMSTAT = Path("/proc/vmstat")
 
@@ -46,7 +46,7 @@ class CellProcess:
             )
 
     def poll(self) -> Ended | None:
-        """How the process ended, also recorded in the run directory; None while it runs."""
+        """How the process ended, or None while it runs. Records a failure in the run directory."""
         code = self.process.poll()
         if code is None:
             return None
@@ -62,7 +62,7 @@ class CellProcess:
         return Ended(self.task.run, "failed", reason)
 
     def wait(self) -> Ended:
-        """Wait for its end; an exception in between makes it save and end."""
+        """Wait for its end. An exception meanwhile makes it save and end."""
         try:
             while (ended := self.poll()) is None:
                 time.sleep(0.2)
@@ -83,7 +83,7 @@ class CellProcess:
         return said[-1] if said else f"ended with exit code {code}"
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM, at which the cell saves and ends."""
+        """Send SIGTERM, which makes the cell save and end."""
         with contextlib.suppress(ProcessLookupError):
             self.process.terminate()
 
@@ -110,7 +110,7 @@ def trim(log: Path) -> list[str]:
 
 
 def oom_kills() -> int:
-    """How many processes Linux has killed for lack of memory since it booted."""
+    """The number of out-of-memory kills since Linux booted."""
     with contextlib.suppress(OSError, ValueError):
         for line in VMSTAT.read_text().splitlines():
             if line.startswith("oom_kill "):

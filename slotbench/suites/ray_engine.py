@@ -18,7 +18,7 @@ from slotbench.suites.process import CellProcess
 
 @register("engines")
 class Ray(Engine):
-    """One Ray task a cell, with its share of the CPUs, and a GPU where the device is a GPU."""
+    """One Ray task for each cell, with its share of the CPUs, and a GPU if the device is one."""
 
     summary = "tasks on a Ray cluster, or on one started on this machine"
     source = "Moritz et al. 2017, arXiv 1712.05889"

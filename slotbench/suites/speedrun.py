@@ -1,9 +1,9 @@
 """``slotbench speedrun``: seconds of training until a model finds the objects.
 
-The clock runs while the model trains, which includes loading, views and optimiser. It stops while
-the model is built, its FLOPs are counted and its masks are checked on val. Processor time is
-measured too, because other work on a shared machine lengthens wall time. Every attempt is a row of
-docs/speedrun.md, fast or slow.
+The clock runs during training, which includes loading, views and optimiser. It stops while the
+model is built, its FLOPs are counted and its masks are checked on val. Processor time is measured
+too, because other work on a shared machine lengthens wall time. Every attempt, fast or slow, is a
+row of docs/speedrun.md.
 """
 
 import math
@@ -45,7 +45,7 @@ HEADINGS = ("date", "commit", "device", "what changed", "objective", *TIMES)
 
 
 def check_masks(dataset: DatasetFile) -> None:
-    """:class:`UserError` where no image that :func:`val_scores` uses shows an object."""
+    """:class:`UserError` if no image for :func:`val_scores` shows an object."""
     masks = dataset.read("val", 0, IMAGES, ("mask",))["mask"]
     if not ((masks > 0) & (masks != NOT_LABELLED)).any():
         raise UserError(
@@ -154,7 +154,7 @@ def read_board(board: Path) -> str:
 
 
 def _told(seconds: Sequence[float]) -> str:
-    """Seconds of each seed, the median and the worst; a dash where the goal was missed."""
+    """Seconds of each seed, the median and the worst; a dash for a missed goal."""
     words = ", ".join("-" if math.isinf(each) else f"{each:.0f}" for each in seconds)
     if len(seconds) < 2 or all(map(math.isinf, seconds)):
         return words

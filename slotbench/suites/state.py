@@ -1,8 +1,8 @@
-"""How far a suite has come, read from the run directories every time.
+"""The state of a suite, read from the run directories each time.
 
-``results/suites/<name>/`` holds ``suite.toml``, the file as it was last run; ``journal.jsonl``, an
-append-only log of the tasks that engines took and how they ended; and a lock for each process that
-drives the suite. No file stores the state of a cell.
+``results/suites/<name>/`` holds ``suite.toml``, the file of the last run; ``journal.jsonl``, an
+append-only log of tasks and how they ended; and a lock for each process that drives the suite. No
+file stores the state of a cell.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class Event(Document):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a cell has come."""
+    """The progress of a cell."""
 
     state: CellState
     reason: str = ""
@@ -53,14 +53,14 @@ class Progress:
 
     @property
     def share(self) -> float:
-        """How much of the training is done, in [0, 1]."""
+        """The finished share of the training, in [0, 1]."""
         if self.state in ("done", "evaluating"):
             return 1.0
         return min(1.0, self.step / self.steps) if self.steps else 0.0
 
 
 def progress_of(run: Run, metrics: tuple[str, ...]) -> Progress:
-    """A cell's state, read from its run directory. Where a file is damaged it is interrupted.
+    """A cell's state, read from its run directory. A damaged file makes it ``interrupted``.
 
     A cell is done once it is trained and evaluated by these groups of metrics.
     """
@@ -97,10 +97,10 @@ def _last_step(run: Run) -> int:
 
 
 def record_failure(run: Run, reason: str) -> None:
-    """Record why a run ended, unless it did so itself or another process has it.
+    """Record why a run ended, unless the run has done so or another process holds it.
 
-    A trained run stays trained; the reason is then its evaluation's. Nothing is written where the
-    disk is full or the status is damaged.
+    A trained run stays trained; its evaluation then has failed for this reason. Writes nothing if
+    the disk is full or the status is damaged.
     """
     with contextlib.suppress(OSError, UserError), run.lock():
         state = run.status()["state"]
@@ -111,7 +111,7 @@ def record_failure(run: Run, reason: str) -> None:
 
 
 class Journal:
-    """A suite's folder: the log of its tasks, and the processes that drive it."""
+    """A suite's folder: the log of its tasks, and the locks of its drivers."""
 
     def __init__(self, results_dir: Path, name: str) -> None:
         self.results = results_dir.absolute()
@@ -121,13 +121,13 @@ class Journal:
 
     @property
     def snapshot(self) -> Path:
-        """The suite's file as it was run."""
+        """The suite's file, as it was last run."""
         return self.folder / "suite.toml"
 
     def write(self, event: str, **fields: Any) -> None:
         """Append a line; a full disk does not end a suite.
 
-        ``run`` is stored relative to the results, whose name JSON may not be able to hold.
+        ``run`` is stored relative to the results folder, whose name may not be valid in JSON.
         """
         if "run" in fields:
             with contextlib.suppress(ValueError):  # it lies elsewhere
@@ -144,7 +144,7 @@ class Journal:
                 os.close(handle)
 
     def events(self) -> list[Event]:
-        """Every line that can be read, oldest first, with runs as absolute paths."""
+        """The readable lines, oldest first, with runs as absolute paths."""
         found = []
         for line in files.read_bytes(self.file).splitlines() if self.file.exists() else ():
             with contextlib.suppress(UserError):
@@ -155,7 +155,7 @@ class Journal:
         return found
 
     def open_handles(self, engine: str) -> dict[str, str]:
-        """Run -> handle of an engine's tasks whose end is not recorded."""
+        """Run -> handle, for an engine's tasks without a recorded end."""
         handles: dict[str, str] = {}
         for event in self.events():
             if event.event == "submit" and event.engine == engine:
@@ -181,7 +181,7 @@ class Journal:
             told.unlink(missing_ok=True)
 
     def drivers(self) -> list[dict[str, Any]]:
-        """``kernel`` and ``pid`` of every living process that drives the suite."""
+        """``kernel`` and ``pid`` of every living driver of the suite."""
         living = []
         for file in sorted((self.folder / "drivers").glob("*.lock")):
             if held(file):
@@ -190,7 +190,7 @@ class Journal:
         return living
 
     def cancels(self) -> int:
-        """How often ``suite cancel`` was typed."""
+        """The number of ``suite cancel`` commands so far."""
         with contextlib.suppress(UserError):
             return files.read_bytes(self.file).count(b'"event": "cancel"')
         return 0

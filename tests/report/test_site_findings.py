@@ -185,7 +185,7 @@ def test_the_page_and_the_terminal_count_the_same_comparisons(home):
     for objective in ("byol", "reconstruction"):
         fake.add_run(home / "results", {METRIC: 0.9}, objective=objective)
     page, board = suite_site(home, None), leaderboard(home / "results")
-    assert board.lacking.startswith("1 of 2 comparisons lack seeds")
+    assert board.lacking.startswith("1 of 2 comparisons have too few seeds")
     assert board.lacking in page.words
     assert board.lacking in " ".join(fake.text_of(board).split())
 

@@ -161,8 +161,8 @@ def test_older_versions_of_a_metric_are_left_out(tmp_path):
     assert set(row["metrics"]) == {DECODER, "ari/decoder"}
     assert row["seed_list"] == [1]
     told = " ".join(board.warnings)
-    assert "is stale, of an older version of fg_ari/decoder" in told
-    assert "is stale, of an older version of mbo/decoder" in told
+    assert "is stale: it has an older version of fg_ari/decoder" in told
+    assert "is stale: it has an older version of mbo/decoder" in told
     assert f"slotbench evaluate {newer.name}" in told
 
 

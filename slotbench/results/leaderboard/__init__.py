@@ -1,9 +1,8 @@
-"""Results to tables: what ``slotbench leaderboard`` reads, compares and shows.
+"""``slotbench leaderboard``: reads the runs, compares their rows, and shows them.
 
-``records`` one run · ``collect`` all of them · ``grouping`` rows over seeds · ``statistics``,
+``records`` one run · ``collect`` all runs · ``grouping`` rows over seeds · ``statistics``,
 ``comparisons``, ``verdict`` self-supervision against reconstruction · ``filters``, ``ranks``,
-``scaling`` · ``wording``, ``formats``, ``terminal`` how it is shown · ``board`` all of it together.
-Everything is derived from the run directories, each time anew.
+``scaling`` · ``wording``, ``formats``, ``terminal`` the output · ``board`` all of it together.
 """
 
 from slotbench.results.leaderboard.board import Board, leaderboard

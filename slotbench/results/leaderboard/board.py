@@ -42,15 +42,15 @@ class Board:
     found: tuple[Found, ...]
     """Every run, also those that do not count."""
     everything: tuple[Row, ...]
-    """Every row; comparisons and corrections are of these."""
+    """Every row. Comparisons and corrections use all of them."""
     raw: tuple[Row, ...]
-    """The rows that are shown, before scaling: ranks are of these."""
+    """The filtered rows, before scaling. Ranks use them."""
     rows: tuple[Row, ...]
-    """The same rows with the numbers that are shown."""
+    """The filtered rows with the numbers to show."""
     metrics: tuple[str, ...]
-    """The metrics asked for, or every one that there is."""
+    """The metrics asked for, or all metrics of these rows."""
     shown: tuple[str, ...]
-    """The metrics of tables that people read: those asked for, or a few."""
+    """The metrics of tables for people: those asked for, or a few."""
     asked: bool = False
     """Whether metrics were asked for."""
     scale: str = ""
@@ -60,7 +60,7 @@ class Board:
 
     @cached_property
     def comparisons(self) -> tuple[Paired, ...]:
-        """Self-supervision against reconstruction, row by row, where one of the rows is shown."""
+        """Self-supervision against reconstruction, row by row, if one of the rows is shown."""
         return tuple(filter(self._concerns, pairing.comparisons(self.everything)))
 
     def _concerns(self, pair: Paired) -> bool:
@@ -72,7 +72,7 @@ class Board:
 
     @cached_property
     def families(self) -> tuple[Family, ...]:
-        """The best contestants of both families on the data and budgets that are shown."""
+        """The best contestants of both families, on the data and budgets shown."""
         groups = {(row.group, row.budget) for row in self.raw}
         return tuple(
             each
@@ -82,12 +82,12 @@ class Board:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """The answer, for the data and budgets that are shown; takes no row-by-row comparison."""
+        """The verdict on the data and budgets shown. It needs no row-by-row comparison."""
         return verdict(self.families)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
-        """On the verdict and its evidence."""
+        """Notes on the verdict and its evidence."""
         return tuple(notes(self.comparisons, self.families))
 
     @property
@@ -100,7 +100,7 @@ class Board:
     def concerned(self) -> tuple[Found, ...]:
         """The runs whose problems are reported.
 
-        With a filter: runs on the datasets shown, and those that cannot be read.
+        With a filter: runs on the datasets shown, and unreadable runs.
         """
         if len(self.raw) == len(self.everything):
             return self.found
@@ -109,7 +109,7 @@ class Board:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """Runs and results left out, with the reason."""
+        """Excluded runs and results, with the reason."""
         return tuple(warnings(self.concerned))
 
     @property
@@ -153,7 +153,7 @@ class Board:
         return document
 
     def to_json_text(self) -> str:
-        """:meth:`to_json` as text; without indentation where that would take seconds."""
+        """:meth:`to_json` as text; without indentation for many rows, which would take seconds."""
         indent = 2 if len(self.rows) < _MANY else None
         return json.dumps(self.to_json(), indent=indent, allow_nan=False)
 
@@ -172,7 +172,7 @@ class Board:
         return text
 
     def to_markdown(self) -> str:
-        """A table a dataset, then the comparison and the runs left out."""
+        """A table for each dataset, then the comparisons and the excluded runs."""
         text = formats.markdown_text
         lines = [*map(formats.to_markdown, formats.row_tables(self.rows, self.shown))]
         lines += [f"{formats.NOTE} {self.scale}".strip(), "", f"### {COMPARED}", ""]
@@ -189,7 +189,7 @@ class Board:
         return "\n".join(lines) + "\n"
 
     def to_latex(self) -> str:
-        r"""Tables for ``\usepackage{booktabs}``, a ``table`` a dataset."""
+        r"""Tables for ``\usepackage{booktabs}``, one for each dataset."""
         note = f"{formats.NOTE} {self.scale}".strip()
         tables = formats.row_tables(self.rows, self.shown)
         found = [formats.to_latex(table, note) for table in tables]
@@ -210,14 +210,14 @@ def leaderboard(
 ) -> Board:
     """Read every run and entry below ``results_dir`` and compare.
 
-    ``dataset`` is a name, ``name:variant`` or a prepared .h5 file; ``metrics`` are keys, their
-    first parts (``properties/linear``) or ``all``, also with commas between. Filters, such as
-    ``keep``, choose what is shown and change no number. ``scale`` shows numbers between floor and
-    ceiling (:mod:`slotbench.results.leaderboard.scaling`); comparisons and ranks stay raw.
-    ``found`` are the runs, where they have been read already (:func:`find`).
+    ``dataset`` is a name, ``name:variant`` or a prepared .h5 file. ``metrics`` are keys, their
+    first parts (``properties/linear``) or ``all``, also with commas between. Filters, ``keep``
+    among them, change no number. ``scale`` shows numbers between floor and ceiling
+    (:mod:`slotbench.results.leaderboard.scaling`), except in comparisons and ranks. ``found`` are
+    the runs, if they have been read already (:func:`find`).
 
-    :class:`UserError` where there is nothing to show, and for a dataset, metric, core or family
-    that no row has, with the nearest name.
+    :class:`UserError` if there is nothing to show. For a dataset, metric, core or family that no
+    row has, it gives the nearest name.
     """
     found = find(results_dir) if found is None else found
     everything = rows(found)

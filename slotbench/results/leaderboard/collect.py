@@ -1,7 +1,7 @@
-"""Every run that the leaderboard can see: run directories, entries and published records.
+"""Finds the runs of the leaderboard: run directories, entries and published records.
 
-A run that cannot count stays in the list with the reason in ``problems``: a file that cannot be
-read, no evaluation, an evaluation of another split or other images, an older version of a metric.
+A run that cannot count stays in the list, with the reason in ``problems``: an unreadable file, no
+evaluation, an evaluation of another split or other images, an older version of a metric.
 """
 
 from collections import Counter, defaultdict
@@ -36,7 +36,7 @@ def find(results_dir: Path) -> list[Found]:
 def published(results_dir: Path) -> list[Found]:
     """The published runs in ``results_dir``, and those that come with slotbench.
 
-    Of writable copies, only the transfers to other data count.
+    In writable copies, only the transfers to other data count.
     """
     found, option = list[Found](), typed("results", results_dir)
     for bundle in map(Path, published_bundles(results_dir)):
@@ -57,7 +57,7 @@ def _runs(bundle: Path) -> list[tuple[Path, str]]:
 
 
 def _bundled(bundle: Path) -> Iterator[Found]:
-    """The runs of a bundle; those whose documents do not match the manifest cannot count."""
+    """The runs of a bundle. A run counts only if its documents match the manifest."""
     runs = _runs(bundle)
     try:
         facts = listed(bundle) if runs else {}
@@ -98,8 +98,8 @@ def _published(file: Path, name: str) -> Iterator[Found]:
 def _count_once(found: list[Found]) -> None:
     """Let each (row, seed) count once.
 
-    A finished run of this machine comes before published ones, one with weights before a record.
-    Of several copies of one kind, one counts where their numbers agree, and none where they differ.
+    Runs of this machine take precedence over published ones, and runs with weights over records.
+    Among the remaining copies, one counts if their numbers agree, and none if they differ.
     """
     groups: dict[Any, list[Found]] = defaultdict(list)
     for run in found:
@@ -112,7 +112,7 @@ def _count_once(found: list[Found]) -> None:
         clash = any(_numbers(run) != _numbers(chosen[0]) for run in chosen)
         if clash:
             others = " and ".join(run.run for run in chosen[1:])
-            chosen[0].problems.append(f"has other numbers in its copy {others}: none counts")
+            chosen[0].problems.append(f"has other numbers than its copy {others}: none counts")
         elif local and any(_other_numbers(run, local[0]) for run in counting):
             told = "a published copy has other numbers; those of this machine count"
             local[0].warnings.append(f"seed {local[0].seed}: {told}")
@@ -129,7 +129,7 @@ def _numbers(run: Found) -> tuple[object, object]:
 
 
 def _other_numbers(one: Found, other: Found) -> bool:
-    """Whether two copies differ in a number that both have, of one version of its metric."""
+    """Whether two copies differ in a metric that both have in the same version."""
     both = one.values.keys() & other.values.keys()
     same = (key for key in both if one.versions[key] == other.versions[key])
     return any(one.values[key] != other.values[key] for key in same)
@@ -138,8 +138,8 @@ def _other_numbers(one: Found, other: Found) -> bool:
 def _same_protocol(found: Iterable[Found]) -> None:
     """On one dataset, only evaluations of the same images at the same resolution count.
 
-    The most frequent protocol of runs is kept; of equals, the one with more images. Baselines and
-    external entries decide only where there are no runs.
+    The most frequent protocol among runs counts; of equally frequent ones, that with more images.
+    Baselines and external entries decide only if there are no runs.
     """
     counting = [run for run in found if run.counts]
     counts: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
@@ -160,7 +160,7 @@ def _same_protocol(found: Iterable[Found]) -> None:
 
 
 def _newest_versions(found: Iterable[Found]) -> None:
-    """Leave out results of an older version of their metric than slotbench or another run has."""
+    """Exclude results whose metric has a newer version in slotbench or in another run."""
     # Most runs share their versions: look at each set once.
     sets = {tuple(run.versions.items()): run.versions for run in found if run.counts}
     newest: dict[str, int] = {}
@@ -175,4 +175,4 @@ def _newest_versions(found: Iterable[Found]) -> None:
             run.versions = {key: value for key, value in run.versions.items() if key not in old}
             run.counts = bool(run.versions)
             names = first_of(sorted(old), 3)
-            run.problems.append(f"is stale, of an older version of {names}: left out.{run.again}")
+            run.problems.append(f"is stale: it has an older version of {names}; left out.{run.again}")

@@ -21,12 +21,12 @@ SHORT = {
     "properties/linear/mask/mean": "props",
     "linear_probe/slots/map": "probe",
 }
-"""The metrics that are shown by default, with their headings; of the last two, one."""
+"""Metrics shown by default -> headings. Of the last two, only one is shown."""
 UNLESS = " unless said"
 
 
 def in_order(board: Board) -> list[Row]:
-    """Own rows first; then those of the verdict, the best of each control, and the others."""
+    """Own rows first; then the rows of the verdict, the best of each control, and the others."""
     first = {row.key for family in board.families for row in (family.row, family.baseline)}
     placed = []
     for _, members in by_group(board.rows):
@@ -40,7 +40,7 @@ def in_order(board: Board) -> list[Row]:
 
 
 def of_own_datasets(rows: Sequence[Row]) -> list[Row]:
-    """The rows of datasets with own rows; where there is none, of the most :func:`settled` one."""
+    """The rows of datasets with own rows; if there is none, of the most :func:`settled` one."""
     own = {row.group for row in rows if not published(row)}
     groups = defaultdict[Group, list[Row]](list)
     for row in rows:
@@ -50,7 +50,7 @@ def of_own_datasets(rows: Sequence[Row]) -> list[Row]:
 
 
 def ranked(rows: Sequence[Row], board: Board) -> list[Row]:
-    """Own rows before published ones, each best first, by the primary or first measure shown."""
+    """Own rows, then published ones, each best first on the primary or the first shown measure."""
     metric = PRIMARY if PRIMARY in board.shown or not board.asked else board.shown[0]
     sign = 1 if board.scale else direction(metric) or 1
 
@@ -62,12 +62,12 @@ def ranked(rows: Sequence[Row], board: Board) -> list[Row]:
 
 
 def published(row: Row) -> bool:
-    """Whether nothing of the row was computed on this machine."""
+    """Whether all seeds of the row are published results."""
     return bool(row.seeds) and not row.own
 
 
 def compact_metrics(rows: Sequence[Row], board: Board) -> list[str]:
-    """The metrics of :data:`SHORT` that a row has; of the last two, the more frequent one."""
+    """The metrics of :data:`SHORT` that rows have; of the last two, the more frequent one."""
     count = {key: sum(key in row.metrics for row in rows) for key in SHORT}
     *masks, properties, probe = SHORT
     last = probe if count[probe] > count[properties] else properties
@@ -75,9 +75,9 @@ def compact_metrics(rows: Sequence[Row], board: Board) -> list[str]:
 
 
 def compact_table(title: str, rows: Sequence[Row], metrics: Sequence[str], *, spans: bool) -> Table:
-    """A line a row; the settings that all trained rows share stand in the title.
+    """One line for each row. The settings that all trained rows share stand in the title.
 
-    ``spans`` shows the interval of every metric, not of the primary one alone.
+    ``spans`` shows the interval of every metric, not only of the primary one.
     """
     shared = _shared(rows)
     cells = [[Cell(_name(row, shared)), Cell(_seeds(row))] for row in rows]

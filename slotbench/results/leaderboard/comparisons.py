@@ -1,8 +1,8 @@
-"""Self-supervision against reconstruction: the comparison that the project is for.
+"""Compares self-supervision with reconstruction.
 
-A contestant is a row: a core, an objective and its settings, all of which may differ. The
-data, the image size, the budget and the seeds are equal. Only metrics that both families have
-by the same means are compared: attention masks with attention masks, never with a decoder's.
+A contestant is a row: a core, an objective and its settings, all of which may differ. Data, image
+size, budget and seeds are equal. Metrics must have the same source on both sides: attention masks
+are compared with attention masks, never with a decoder's.
 """
 
 from collections import Counter, defaultdict
@@ -38,12 +38,12 @@ class Paired:
 
     @property
     def factor(self) -> int:
-        """By how much p grows before the correction."""
+        """The factor by which p is multiplied before the correction."""
         return 1
 
     @cached_property
     def result(self) -> Comparison:
-        """The comparison over the seeds; computed when asked for."""
+        """The comparison over the seeds, computed on first use."""
         both = (self.row.values, self.baseline.values)
         ours, theirs = ([values[self.metric][seed] for seed in self.seeds] for values in both)
         return statistics.compare([ours], [theirs])
@@ -56,29 +56,29 @@ class Paired:
 
 @dataclass(eq=False)
 class Family(Paired):
-    """The best contestant of each family on one dataset and budget, on one metric.
+    """The best contestants of both families on one dataset, budget and metric.
 
-    Holm's correction is over the datasets for the primary measure; over datasets and measures for
-    the others.
+    For the primary measure, Holm's correction covers the datasets; for the other measures, it
+    covers datasets and measures.
     """
 
     candidates: tuple[int, int] = (1, 1)
-    """Of how many self-supervised and reconstruction rows these are the best."""
+    """The numbers of self-supervised and of reconstruction rows that they were chosen from."""
     tuned: bool = False
-    """Whether they were chosen on tuning seeds, not on the seeds that are compared."""
+    """Whether they were chosen on tuning seeds, not on the compared seeds."""
     tests: int = 1
-    """How many tests p is corrected for."""
+    """The number of tests that p is corrected for."""
     content: str = ""
-    """The first digits of the data's hash, where other data have the same name; else ""."""
+    """The first digits of the data's hash, if other data have the same name; else ""."""
 
     @property
     def factor(self) -> int:
-        """The candidates of the side that is ahead, where they were chosen on the same seeds."""
+        """The candidates of the side that is ahead, if they were chosen on the compared seeds."""
         return 1 if self.tuned else self.candidates[(self.result.difference or 0.0) < 0]
 
     @property
     def need(self) -> Need | None:
-        """How many seeds more would settle it, where it is undecided."""
+        """The number of further seeds that would settle it, if it is undecided."""
         undecided = self.verdict == "undecided"
         return statistics.seeds_needed(self.result, self.tests * self.factor) if undecided else None
 
@@ -91,10 +91,10 @@ class Family(Paired):
 
 
 def matches(rows: Sequence[Row]) -> list[Paired]:
-    """Every self-supervised row beside reconstruction, on each of :data:`METRICS`; not corrected.
+    """Every self-supervised row against a reconstruction row, on :data:`METRICS`; uncorrected.
 
-    The baseline is the reconstruction row of the same core and preset; without one, of the same
-    core; without one, any of the same data and budget; of several the best on the primary measure.
+    The baseline is a reconstruction row of the same core and preset; else of the same core; else
+    of the same data and budget. Of several, it is the best one on the primary measure.
     """
     found = []
     for ours, theirs in _contests(rows):
@@ -111,16 +111,16 @@ def matches(rows: Sequence[Row]) -> list[Paired]:
 def comparisons(rows: Sequence[Row]) -> list[Paired]:
     """:func:`matches` with Holm's correction over all of them.
 
-    Hand in all rows, not filtered ones: the choice of rows to look at must not change a p-value.
+    Pass all rows, because a filter must not change a p-value.
     """
     return _corrected(matches(rows))
 
 
 def families(rows: Sequence[Row]) -> list[Family]:
-    """The best contestant of each family against each other, for every dataset and budget.
+    """The best contestants of both families against each other, for every dataset and budget.
 
-    They are the best on the primary measure: on tuning seeds where all contestants of both
-    families share some, otherwise on the seeds that are compared.
+    They are the best on the primary measure: on the tuning seeds that all contestants of both
+    families share, or, if there are none, on the compared seeds.
     """
     found = []
     titles = Counter(group.title for group in {row.group for row in rows})

@@ -1,8 +1,8 @@
-"""The effect of each axis of a suite: its levels compared in pairs, all else being equal.
+"""The effect of each axis of a suite: its levels are compared in pairs.
 
 Two levels are compared on runs with the same seed, data and levels of the other axes. A value is
-one seed of one dataset, averaged over the levels of the other axes: a seed counts once. A stratum
-is a dataset. Holm's correction is over all comparisons of all axes.
+one seed of one dataset, averaged over the levels of the other axes, so each seed counts once. A
+stratum is a dataset. Holm's correction covers all comparisons of all axes.
 """
 
 from collections import defaultdict
@@ -27,9 +27,9 @@ class Observation:
     """Identifies the dataset."""
     seed: int
     levels: Levels
-    """Axis -> level, of every axis that the run has, seed and dataset aside."""
+    """Axis -> level, for every axis of the run except seed and dataset."""
     values: Mapping[str, float]
-    """By metric; all of them better the higher they are."""
+    """By metric; higher is better for all of them."""
 
 
 @dataclass
@@ -76,7 +76,7 @@ def contrasts(observations: Sequence[Observation], metrics: Sequence[str]) -> li
 
 
 def answer(found: Sequence[Contrast]) -> str:
-    """One sentence on all axes; "" where no axis has two levels."""
+    """One sentence on all axes; "" if no axis has two levels."""
     by_axis: dict[str, list[Contrast]] = defaultdict(list)
     for contrast in found:
         by_axis[contrast.axis].append(contrast)
@@ -121,7 +121,7 @@ def _blocks(observations: Sequence[Observation], axis: str, metric: str) -> Bloc
 
 
 def _strata(blocks: Blocks, one: str, other: str) -> tuple[list[list[float]], list[list[float]]]:
-    """The values of both levels on each dataset, over the seeds that all its blocks share."""
+    """The values of both levels on each dataset, for the seeds that all its blocks share."""
     groups: dict[str, list[tuple[dict[int, float], dict[int, float]]]] = defaultdict(list)
     for (data, _), levels in blocks.items():
         ours, theirs = levels.get(one, {}), levels.get(other, {})

@@ -1,4 +1,4 @@
-"""Which rows and metrics a user asks for, and the runs that do not count, in words."""
+"""The rows and metrics that a user asks for, and messages about runs that do not count."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -19,16 +19,16 @@ _ALIKE = 3
 
 
 def choose(metrics: Names, present: Sequence[str]) -> list[str]:
-    """The keys that fit ``metrics``, in that order; all of them where it is empty.
+    """The keys that match ``metrics``, in its order; all keys if it is empty.
 
-    :class:`UserError` with the nearest name where a wish fits none.
+    :class:`UserError` with the nearest name if a name matches no key.
     """
     chosen: dict[str, None] = {}
     wishes = [name.rstrip("/") for name in listed(metrics)]
     if metrics and not wishes:
         raise UserError("--metrics names no metric.", _ALL)
     for wish in wishes or ["all"]:
-        # A key that is there is meant itself, though it may begin others: `mean`, `mean/dropped`.
+        # A key names itself alone, even if it begins others: `mean`, `mean/dropped`.
         found = [key for key in present if key == wish] or [
             key for key in present if wish == "all" or key.startswith(f"{wish}/")
         ]
@@ -48,9 +48,9 @@ def select(
     family: str | None,
     keep: Callable[[Row], bool] | None = None,
 ) -> list[Row]:
-    """The rows that fit; :class:`UserError` with the nearest name, or the reason, where none does.
+    """The rows that match; :class:`UserError` with the nearest name or the reason if none does.
 
-    ``runs`` give the reason why a dataset has no row.
+    ``runs`` explain why a dataset has no row.
     """
     found = [row for row in everything if keep is None or keep(row)]
     if not found:
@@ -103,7 +103,7 @@ def _names(reference: str) -> tuple[str, str]:
 
 
 def unfinished(found: Iterable[Found]) -> str:
-    """How many runs of a dataset are not finished, such as ``1 interrupted, 2 running``; or ""."""
+    """How many runs are not finished, such as ``1 interrupted, 2 running``; "" if none."""
     counts = Counter(run.state for run in found if run.dataset and run.state in UNFINISHED)
     told = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
     return f"Not finished, so not counted: {told}." if told else ""
@@ -116,7 +116,7 @@ def warnings(found: Sequence[Found]) -> list[str]:
 
 
 def summed_up(warnings: Sequence[str]) -> list[str]:
-    """The first few of many runs with one problem, and how many more there are."""
+    """The warnings, but of many runs with one problem only the first few and a count."""
     alike: dict[str, list[str]] = defaultdict(list)
     for text in warnings:
         # The command to type names the run, so it differs from run to run.
@@ -131,7 +131,7 @@ def summed_up(warnings: Sequence[str]) -> list[str]:
 
 
 def unevaluated(found: Iterable[Found]) -> UserError | None:
-    """How many runs are done and not evaluated, and what to type; None where none is."""
+    """How many finished runs are not evaluated, and what to type; None if there is none."""
     runs = [run for run in found if run.unevaluated]
     if not runs:
         return None
@@ -146,7 +146,7 @@ def unevaluated(found: Iterable[Found]) -> UserError | None:
 def nothing_counts(
     found: Sequence[Found], where: str, command: str = "slotbench train --objective simclr"
 ) -> UserError:
-    """Why none of the runs ``where`` can be shown; ``command`` would train one."""
+    """The error that says why no run ``where`` can be shown; ``command`` would train one."""
     if not found:
         return UserError(f"No results {where}: there is no run.", f"Type: {command}")
     waiting = unevaluated(found)

@@ -1,4 +1,4 @@
-"""The leaderboard's rows: runs that differ in their seed alone."""
+"""The leaderboard's rows: a row groups the runs that differ only in their seed."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,10 +14,9 @@ from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM, Summary,
 FAMILIES = (
     *("reconstruction", "self-supervised", "combined", "control", TRANSFER, "external", "unknown"),
 )
-"""In the order in which a table shows them."""
+"""In the order of a table."""
 TUNING_SEED = 1000
-"""Seeds from here on choose contestants. They are in no comparison, and in no mean of a row that
-has other seeds."""
+"""The first tuning seed. Tuning seeds enter no comparison, and no mean beside other seeds."""
 
 
 @dataclass(frozen=True, order=True)
@@ -28,7 +27,7 @@ class Group:
     origin: str
     image_size: int
     fingerprint: str
-    """Of the content; of rendered data its recipe, where the runs know it."""
+    """Of rendered data the recipe, if the runs know it; else of the content."""
 
     @property
     def title(self) -> str:
@@ -42,7 +41,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Cost:
-    """Means over the runs that count, on the device that most of them used; None: not known."""
+    """Means over the runs that count, on their most frequent device; None: not known."""
 
     steps: float | None
     seconds: float | None
@@ -50,7 +49,7 @@ class Cost:
     parameters: float | None
     device: str
     flops: float | None = None
-    """Floating point operations of the whole training, where they were counted."""
+    """Floating point operations of the whole training, if they were counted."""
 
 
 COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device")
@@ -59,17 +58,17 @@ COSTS = ("steps", "seconds", "images_per_second", "parameters", "flops", "device
 
 @dataclass(frozen=True)
 class Scale:
-    """How a row's number on one metric was scaled."""
+    """The scaling of a row's number on one metric."""
 
     raw: float | None
     floor: float | None
     ceiling: float | None
     reason: str
-    """Why there is no scaled number; "" where there is one."""
+    """Why there is no scaled number; "" if there is one."""
 
 
 class Summaries(Mapping[str, Summary]):
-    """Metric -> summary over seeds, computed when asked for: most are never shown."""
+    """Metric -> summary over seeds, computed on first use, because most are never shown."""
 
     def __init__(self, values: Mapping[str, Mapping[int, float]]) -> None:
         self._values = values
@@ -103,28 +102,28 @@ class Row:
     """The seeds that count: done and evaluated."""
     failed: int
     published: int
-    """How many of the seeds that count are published results, not runs of this machine."""
+    """How many of these seeds are published results, not runs of this machine."""
     values: Mapping[str, Mapping[int, float]]
-    """Metric -> seed -> value; missing values are not there."""
+    """Metric -> seed -> value, without missing values."""
     tuning: Mapping[str, Mapping[int, float]]
-    """The same of the seeds of tuning."""
+    """The same for tuning seeds."""
     metrics: Mapping[str, Summary]
     cost: Cost
     warnings: tuple[str, ...]
     config: Mapping[str, Any]
-    """The resolved configuration, the seed aside."""
+    """The resolved configuration without the seed."""
     key: str = ""
     """:attr:`Found.row` of its runs."""
     budget: str = ""
-    """The training budget, such as ``96,000 images``; "" where nothing was trained."""
+    """The training budget, such as ``96,000 images``; "" if nothing was trained."""
     external: bool = False
     """Predictions of a model that was not trained here; see docs/predictions.md."""
     scales: Mapping[str, "Scale"] = field(default_factory=dict)
-    """Metric -> how its numbers were scaled between floor and ceiling; empty: they are raw."""
+    """Metric -> scaling between floor and ceiling; empty: numbers are raw."""
 
     @property
     def own(self) -> int:
-        """How many of the seeds that count are runs of this machine."""
+        """How many of the seeds are runs of this machine."""
         return len(self.seeds) - self.published
 
     @property
@@ -141,14 +140,14 @@ class Row:
 
     @property
     def tuned(self) -> str:
-        """The budget that the settings were tuned with; "" where they were not tuned."""
+        """The tuning budget of the settings; "" if they were not tuned."""
         tuning = self.config.get("tuning")
         return f"{tuning['trials']:,} trials of {tuning['steps']:,} steps" if tuning else ""
 
     @property
     def label(self) -> str:
-        """The row in words, for warnings and comparisons within one dataset."""
-        if not self.preset:  # nothing was trained here: a baseline, or predictions from elsewhere
+        """The row's name in warnings and comparisons within one dataset."""
+        if not self.preset:  # nothing was trained here: a baseline or external predictions
             return self.named
         settings = f" ({self.settings})" if self.settings else ""
         return f"{self.core} + {self.name}, {self.preset}{settings}"
@@ -157,8 +156,8 @@ class Row:
 def rows(found: Iterable[Found]) -> list[Row]:
     """Rows of the runs that count or failed, sorted by dataset, family and name.
 
-    Of other runs, ``problems`` say why they have no row. Rows that would read the same get the
-    fields in which they differ into ``settings``.
+    The ``problems`` of other runs say why they have no row. If rows have the same name, their
+    ``settings`` get the fields in which they differ.
     """
     members: dict[str, list[Found]] = defaultdict(list)
     for run in found:
@@ -168,18 +167,18 @@ def rows(found: Iterable[Found]) -> list[Row]:
 
 
 def by_group(rows: Sequence[Row]) -> list[tuple[Group, list[Row]]]:
-    """Rows by the data that they share; rows come sorted."""
+    """Sorted rows, grouped by their data."""
     return [(group, list(members)) for group, members in groupby(rows, lambda row: row.group)]
 
 
 def settled(rows: Iterable[Row]) -> int:
-    """How many rows have the seeds that a claim needs; the first table shown has the most."""
+    """How many rows have enough seeds for a claim. The table with the most is shown first."""
     return sum(len(row.seeds) >= LEAST_FOR_A_CLAIM for row in rows)
 
 
 def _order(row: Row) -> tuple[Any, ...]:
     family = FAMILIES.index(row.family) if row.family in FAMILIES else len(FAMILIES)
-    # Entries that were not trained here come last.
+    # Baselines and external entries come last.
     names = (row.core, family, row.objective, row.alignment or "", row.preset, row.settings)
     return row.group, not row.preset, *names
 
@@ -228,7 +227,7 @@ def _values(runs: Iterable[Found]) -> dict[str, dict[int, float]]:
 
 
 def _cost(runs: Sequence[Found]) -> tuple[Cost, list[str]]:
-    """The cost, and a warning where several devices were used: their times do not average."""
+    """The cost, and a warning if several devices were used, whose times have no common mean."""
     known = [run.status for run in runs if run.status is not None]
     devices = Counter(status.device for status in known)
     device, count = max(devices.items(), key=lambda item: (item[1], item[0]))
@@ -244,7 +243,7 @@ def _cost(runs: Sequence[Found]) -> tuple[Cost, list[str]]:
 
 
 def _distinguish(found: Sequence[Row]) -> list[Row]:
-    """Add the fields that differ to the ``settings`` of rows that would read the same."""
+    """Add the fields that differ to the ``settings`` of rows with the same name."""
     alike: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in found:
         alike[(row.group, row.label)].append(row)

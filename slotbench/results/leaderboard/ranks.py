@@ -1,8 +1,8 @@
 """Ranks with ties: a row is behind another only where their intervals do not overlap.
 
 The rank of a row is one more than the number of rows that are clearly better (Chiang et al. 2024,
-arXiv 2403.04132), and ``last`` its worst possible place: a row with rank 1 and last 4 may be
-anything from first to fourth. Rows below three seeds have no rank and count in no other's.
+arXiv 2403.04132), and ``last`` is its worst possible rank: a row with rank 1 and last 4 may be
+anything from first to fourth. Rows below three seeds have no rank and affect no other rank.
 """
 
 from bisect import bisect_left, bisect_right
@@ -33,7 +33,7 @@ class Standing:
     """The best place that the intervals allow; None: no rank."""
     last: int | None
     reason: str
-    """Why there is no rank; "" where there is one."""
+    """Why there is no rank; "" if there is one."""
 
     @property
     def place(self) -> str:
@@ -57,7 +57,7 @@ class Overall:
     label: str
     metric: str
     ranks: tuple[int | None, ...]
-    """Its rank on each dataset, None where it is missing."""
+    """Its rank on each dataset; None if it has none."""
     mean: float | None
     """Mean rank; None unless it is ranked on every dataset."""
 
@@ -68,7 +68,7 @@ class Overall:
 
 
 def standings(rows: Sequence[Row], metric: str) -> list[Standing]:
-    """The places of ``rows``, which share their data, best first; without a rank last.
+    """The places of ``rows`` of one dataset, best first, rows without a rank last.
 
     Empty for a metric without direction.
     """
@@ -125,7 +125,7 @@ def overall(rows: Sequence[Row], metrics: Sequence[str]) -> list[Overall]:
 
 
 def tables(rows: Sequence[Row], metrics: Sequence[str]) -> Iterator[Table]:
-    """A table a dataset and metric, then one a metric over all datasets."""
+    """A table for each dataset and metric, then one for each metric over all datasets."""
     named = titles([group for group, _ in by_group(rows)])
     heads = ["rank", "row", "mean", "interval", "seeds"]
     ranked = groupby(all_standings(rows, metrics), lambda each: (each.metric, each.row.group))

@@ -1,6 +1,6 @@
-"""One run as the leaderboard sees it: its configuration, cost and evaluation.
+"""One run of the leaderboard: its configuration, cost and evaluation.
 
-A bad run raises nothing: its faults stand in its ``problems``.
+A bad run raises no error; its ``problems`` name its faults.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ from slotbench.results.run import Run, read_status
 
 SPLIT = "test"
 TRANSFER = "transfer"
-"""The family of runs on data that they were not trained on, and the folder of their numbers."""
+"""The family of evaluations on other data than the training's, and the folder of their files."""
 _APART = ("run", "model")
-"""Fields of ``init`` and ``extended`` that differ between the seeds of a row."""
+"""Fields of ``init`` and ``extended`` that may differ between the seeds of a row."""
 Document = dict[str, Any]
 
 
@@ -48,7 +48,7 @@ class Found:
     image_size: int | None = None
     fingerprint: str | None = None
     data: str = ""
-    """Equal for the same data on every machine: recipe of rendered data, else the fingerprint."""
+    """Equal for the same data on every machine: recipe of rendered data, else fingerprint."""
     core: str | None = None
     objective: str | None = None
     alignment: str | None = None
@@ -58,7 +58,7 @@ class Found:
     external: bool = False
     seed: int | None = None
     row: str | None = None
-    """A hash of everything but the seed; shared by the runs of one row."""
+    """A hash of everything but the seed, equal for the runs of one row."""
     budget: str = ""
     config: Document = field(default_factory=dict)
     status: documents.Status | None = None
@@ -66,15 +66,15 @@ class Found:
     path: Path | None = None
     """Its directory; None for a published record without weights."""
     option: str = ""
-    """The option of a command for its results folder; "" for the default one."""
+    """The option that names its results folder in a command; "" for the default one."""
     environment: documents.Environment = field(default_factory=documents.Environment)
-    """Of a published record; a run has ``environment.json``."""
+    """Only of a published record; a run has ``environment.json``."""
     values: dict[str, float] = field(default_factory=dict)
-    """Metric -> value, without the missing ones."""
+    """Metric -> value, without missing values."""
     versions: dict[str, int] = field(default_factory=dict)
-    """Metric -> version, of all that were evaluated."""
+    """Metric -> version, for every evaluated metric."""
     unevaluated: bool = False
-    """Whether it is a run of this machine that is done and has no evaluation."""
+    """Whether it is a finished run of this machine without an evaluation."""
 
     @property
     def protocol(self) -> tuple[int, str]:
@@ -98,7 +98,7 @@ class Found:
 
 
 def unreadable(name: str, error: Exception, path: Path | None, *, published: bool = False) -> Found:
-    """The record of a run that cannot be read, with the reason."""
+    """The record of an unreadable run, with the reason."""
     why = _reason(error, path)
     return Found(plain(name), published, reason=why, problems=[f"cannot be read: {why}"])
 
@@ -106,7 +106,7 @@ def unreadable(name: str, error: Exception, path: Path | None, *, published: boo
 def read(path: Path, name: str, option: str = "") -> Iterator[Found]:
     """A run, external entry or baseline from its directory, then its transfers to other data.
 
-    ``name`` and ``option`` are those of :class:`Found`.
+    ``name`` is :attr:`Found.run`, ``option`` is :attr:`Found.option`.
     """
     try:
         config = read_json(f"{path}/config.json")
@@ -135,7 +135,7 @@ def read(path: Path, name: str, option: str = "") -> Iterator[Found]:
 def _transferred(
     name: str, config: Any, status: documents.Status, judged: documents.Evaluation, option: str
 ) -> Found:
-    """A run's numbers on data that it was not trained on, as a record of their own."""
+    """The record of a run's evaluation on other data."""
     trained_on = parse_document(config, documents.Config, "config.json").dataset
     if judged.transfer is None:
         raise UserError("it does not say on which data")
@@ -197,10 +197,10 @@ def _identify(found: Found, parsed: documents.Config, config: Document) -> None:
             if config.get(key) is not None:
                 same[key] = {name: of for name, of in config[key].items() if name not in _APART}
         if parsed.init is not None:
-            # What the earlier run has cost is not in the budget.
+            # The budget does not include the cost of the earlier run.
             found.budget += f" after {parsed.init.objective} on {parsed.init.dataset}"
     else:
-        # A baseline or predictions from elsewhere: nothing was trained here.
+        # A baseline or external predictions: nothing was trained here.
         found.external = parsed.kind == "external"
         found.core, found.family = ("external",) * 2 if found.external else ("none", "control")
         found.objective, found.preset = parsed.name, ""
@@ -217,7 +217,7 @@ def _digest(document: bytes) -> str:
 
 
 def family_of(objective: str) -> str:
-    """The registry's family; ``combined`` for ``a+b:0.1``, ``unknown`` for a name not there."""
+    """The registry's family; ``combined`` for ``a+b:0.1``; else ``unknown``."""
     known = registry.entries("objectives")
     if objective in known:
         return known[objective].family or "unknown"
@@ -238,7 +238,7 @@ def settings_text(overrides: Mapping[str, Any]) -> str:
 
 
 def _judge(found: Found, judged: documents.Evaluation | str | None) -> str:
-    """Fill in the numbers of a finished run; returns why they cannot count, "" where they do."""
+    """Fill in the numbers of a finished run; returns why they cannot count, or ""."""
     if judged is None:
         found.unevaluated = bool(found.preset) and not found.published
         return "is done and not evaluated"
@@ -259,5 +259,5 @@ def _judge(found: Found, judged: documents.Evaluation | str | None) -> str:
 
 
 def _reason(error: Exception, path: Path | None) -> str:
-    """The error in words, without the folder that the warning names anyway."""
+    """The error's message without the folder, which the warning names already."""
     return plain(str(error).replace(f"{path}/", "").replace(f"{path} ", "").rstrip("."))

@@ -1,9 +1,9 @@
-"""Numbers between a floor and a ceiling: 0 is the untrained core, 1 the one trained with labels.
+"""Numbers scaled from a floor, the untrained core, to a ceiling, the core trained with labels.
 
-scaled = (value - floor) / (ceiling - floor). The floor is the mean over seeds of the row of
-``random``, the ceiling that of ``supervised``, on the same data and metric. Of a metric that is
-better low, the ceiling is the lesser number. Intervals are scaled alike: they ignore that floor
-and ceiling are uncertain. Values below 0 and above 1 are shown.
+scaled = (value - floor) / (ceiling - floor). Floor and ceiling are the means over seeds of the
+rows ``random`` and ``supervised`` on the same data and metric. If lower is better, the ceiling is
+below the floor. Intervals are scaled alike and ignore the uncertainty of floor and ceiling.
+Values below 0 and above 1 are shown.
 """
 
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ NOTE = (
 def scaled(
     rows: Sequence[Row], everything: Sequence[Row], metrics: Sequence[str], noted: Sequence[str]
 ) -> list[Row]:
-    """``rows`` with their numbers on ``metrics`` scaled; floor and ceiling are in ``everything``.
+    """``rows`` with scaled numbers on ``metrics``; ``everything`` holds floors and ceilings.
 
-    A number that cannot be scaled, as of a metric without direction, is missing. The reason is in
-    ``scales`` and, for metrics that are ``noted``, in the row's warnings.
+    A number that cannot be scaled is missing, such as one without direction. ``scales`` holds the
+    reason; for metrics in ``noted``, the row's warnings do too.
     """
     found = []
     for row in rows:
@@ -44,9 +44,9 @@ def scaled(
 def reference_row(
     objective: str, group: Group, core: str, preset: str, everything: Sequence[Row]
 ) -> Row | None:
-    """The row of an objective on the same data: of this core and preset, else of any.
+    """The row of an objective on the same data, if possible with this core and preset.
 
-    Of several, the one with the most seeds; of equals, one without settings of its own.
+    Of several, the one with the most seeds; of equals, one without changed settings.
     """
     found = [
         row for row in everything if row.objective == objective and row.group == group and row.seeds
@@ -58,7 +58,7 @@ def reference_row(
 
 
 def _scale(row: Row, metric: str, ends: Sequence[Row | None]) -> Scale:
-    """Floor and ceiling of a number, or why it cannot be scaled."""
+    """Floor and ceiling of a number, or the reason why it cannot be scaled."""
     floor, ceiling = (end.metrics.get(metric, EMPTY).mean if end else None for end in ends)
     sign, reason = direction(metric), ""
     for (name, role), end, value in zip(ROLES.items(), ends, (floor, ceiling), strict=True):

@@ -1,10 +1,10 @@
 """Statistics over seeds: means, intervals, tests, and the number of seeds needed.
 
-The unit is one seed. The definitions are those of ``reference/metrics.md``, "Statistics". An
-interval is Student's t below ten seeds and a percentile bootstrap from ten on, because the
-bootstrap of normal values covers the mean in 74 % of cases at three seeds and 83 % at five.
+The unit is one seed. ``reference/metrics.md``, "Statistics", has the definitions. An interval is
+Student's t below ten seeds and a percentile bootstrap from ten seeds on, because the bootstrap of
+normal values covers the mean in 74 % of cases at three seeds and 83 % at five.
 
-Imports SciPy only to plan seeds: its import takes longer than reading 1,000 runs.
+Only the planning of seeds imports SciPy, whose import takes longer than reading 1,000 runs.
 """
 
 import math
@@ -24,16 +24,16 @@ Values = Sequence[float] | Floats
 LEVEL = 0.95
 SIGNIFICANT = 0.05
 MARGIN = 0.02
-"""Two contestants are equivalent where the interval of their difference lies inside this margin."""
+"""Two contestants are equivalent if the interval of their difference lies within this margin."""
 LEAST_FOR_A_CLAIM = 3
 LEAST_FOR_IQM = 5
 LEAST_FOR_BOOTSTRAP = 10
 RESAMPLES = 10_000
 SPLITS = 20_000
-"""Most splits of an exact permutation test (eight seeds a side); beyond, so many are drawn."""
+"""Most splits of an exact permutation test (eight seeds a side), and the number drawn beyond."""
 POWER = 0.8
 MOST = 200
-"""The search for the number of seeds needed ends here."""
+"""Most further seeds in the search for the number of seeds needed."""
 STUDENT = (
     *(12.706204736174694, 4.302652729749462, 3.1824463052837078, 2.7764451051977934),
     *(2.5705818356363146, 2.4469118511449786, 2.364624251592784, 2.306004135204166),
@@ -43,7 +43,7 @@ STUDENT = (
 
 @dataclass(frozen=True)
 class Summary:
-    """One cell of the leaderboard: n values, one a seed; ``mean`` is None where there is none."""
+    """One cell of the leaderboard: n values, one for each seed; ``mean`` is None without values."""
 
     mean: float | None
     low: float | None
@@ -57,10 +57,10 @@ EMPTY = Summary(None, None, None, 0, None)
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours against theirs on the seeds that both have; n is the number of pairs of one seed.
+    """Ours against theirs; n is the number of pairs, one for each seed that both have.
 
-    ``share_of_pairs`` is the share of pairs in which ours is greater, ties counting half.
-    Interval (of the paired difference), p (two-sided) and effect are None below three pairs.
+    ``share_of_pairs`` is the share of pairs in which ours is greater; a tie counts half. The
+    interval (of the paired difference), p (two-sided) and effect are None below three pairs.
     """
 
     n: int
@@ -77,19 +77,19 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Need:
-    """How many seeds would show the difference seen so far."""
+    """The number of seeds that would show the observed difference."""
 
     more: int | None
     """Further seeds of each side; None: more than ``limit``."""
     power: float
-    """Probability that the test shows the difference with them."""
+    """The probability that the test then shows the difference."""
     limit: int = MOST
 
 
 def summarise(values: Values) -> Summary:
     """Mean, interval (two seeds or more) and inter-quartile mean (five or more) of one cell.
 
-    As in rliable, a quarter is rounded down to whole values: of five, three are left.
+    As in rliable, a quarter is rounded down to whole values: of five values, three remain.
     """
     n = len(values)
     low, high = interval([values]) or (None, None)
@@ -98,9 +98,9 @@ def summarise(values: Values) -> Summary:
 
 
 def interval(strata: Sequence[Values]) -> tuple[float, float] | None:
-    """The 95 % interval of the mean over strata of each stratum's mean.
+    """The 95 % interval of the mean of the strata's means.
 
-    None where a stratum has fewer than two values: its spread is then unknown, not zero.
+    None if a stratum has fewer than two values: its spread is then unknown, not zero.
     """
     if not strata or min(map(len, strata)) < 2:
         return None
@@ -137,7 +137,7 @@ def _draws(n: int, stratum: int) -> npt.NDArray[np.int64]:
 
 
 def compare(ours: Sequence[Values], theirs: Sequence[Values]) -> Comparison:
-    """Compare two sides; both have the same strata (datasets), and in each the same seeds.
+    """Compare two sides with the same strata (datasets) and the same seeds in each stratum.
 
     Every stratum has the same weight in the difference and in the share of pairs.
     """
@@ -171,9 +171,9 @@ def _deviation(groups: Sequence[Values]) -> tuple[float, int]:
 def permutation_p(pairs: Sequence[tuple[Values, Values]]) -> float:
     """Two-sided p of the permutation test of the difference of means (Fisher 1935; Pitman 1937).
 
-    The values of both sides are split anew within their stratum, in all ways that there are: 252
-    for five seeds a side, so that p is never below 2 / 252. Where there are more than
-    :data:`SPLITS` ways, or several strata, so many are drawn.
+    The test takes all splits of the values within their stratum. Five seeds a side have 252
+    splits, so p is at least 2 / 252. If there are more than :data:`SPLITS` splits, or several
+    strata, it draws that many.
     """
     total, observed, alone = np.zeros(1), 0.0, len(pairs) == 1
     for k, (ours, theirs) in enumerate(pairs):
@@ -190,7 +190,7 @@ def permutation_p(pairs: Sequence[tuple[Values, Values]]) -> float:
 
 @cache
 def _splits(ours: int, both: int, stratum: int) -> Floats:
-    """Which of ``both`` values go to the first side, 0 or 1, (splits, both); stratum -1: alone."""
+    """1 for the values of the first side, else 0, (splits, both); stratum -1: the only one."""
     if stratum == -1 and math.comb(both, ours) <= SPLITS:
         chosen = np.array(list(combinations(range(both), ours)))
     else:
@@ -202,7 +202,7 @@ def _splits(ours: int, both: int, stratum: int) -> Floats:
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction (Holm 1979) over a family; None where there was no test."""
+    """Holm's step-down correction (Holm 1979) over a family of tests; None stays None."""
     tested = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
     largest = 0.0
@@ -215,7 +215,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 def conclusion(found: Comparison, corrected: float | None) -> str:
     """``better``, ``worse``, ``equivalent`` or ``undecided``; ``corrected`` is p after correction.
 
-    Below three pairs nothing is concluded, and the text says how many there are.
+    Below three pairs the text says how many there are, and concludes nothing.
     """
     if found.n < LEAST_FOR_A_CLAIM or found.difference is None:
         return f"too few seeds to say ({found.n} of {LEAST_FOR_A_CLAIM})"
@@ -227,11 +227,10 @@ def conclusion(found: Comparison, corrected: float | None) -> str:
 
 
 def seeds_needed(found: Comparison, tests: float = 1) -> Need | None:
-    """The fewest further seeds a side with which the difference seen is shown at a power of 80 %.
+    """The fewest further seeds a side that show the observed difference with a power of 80 %.
 
-    From the noncentral t distribution, with the difference and spread seen so far and p divided
-    by ``tests``. None where nothing can be assumed: fewer than three pairs, no difference, or no
-    spread.
+    Computed from the noncentral t distribution with the observed difference and spread, and p
+    divided by ``tests``. None below three pairs, and without a difference or a spread.
     """
     if found.n < LEAST_FOR_A_CLAIM or not found.difference or not found.spread:
         return None

@@ -1,4 +1,4 @@
-"""The leaderboard in a terminal: tables, notes on omissions, and the verdict last."""
+"""The leaderboard in a terminal: tables, what they omit, and the verdict last."""
 
 import io
 import time
@@ -26,9 +26,9 @@ from slotbench.results.leaderboard.grouping import Row, by_group
 from slotbench.results.leaderboard.statistics import LEAST_FOR_A_CLAIM
 
 MOST_LINES, MOST_ROWS, MOST_SENTENCE = 25, 25, 6
-"""Lines of the default page, rows of other pages, lines of the sentence on the default page."""
+"""Lines of the default page, rows of other pages, lines of the verdict on the default page."""
 LEAST_SECONDS, MOST_SECONDS = 0.2, 86_400.0
-"""Between two pages of ``--watch``."""
+"""Limits of ``--every``."""
 LEGEND = "Means over seeds, 95 % interval; attention masks. *: best, †: published seeds.{}"
 LEGENDS = {
     "props": " props: properties of objects, from their slots.",
@@ -39,7 +39,7 @@ Lines = Iterator[Text]
 
 
 def to_text(board: Board, console: Console, *, wide: bool = False, everything: bool = False) -> str:
-    """The page for a console, on at most :data:`MOST_LINES` lines unless more is asked for.
+    """The page for a console, with at most :data:`MOST_LINES` lines unless more is asked for.
 
     ``wide`` shows every column and note, and the comparisons with enough seeds; ``everything``
     shows every row of every dataset.
@@ -98,7 +98,7 @@ def watch(
 def _page(
     board: Board, console: Console, chosen: Sequence[Row], *, wide: bool, short: bool
 ) -> Lines:
-    """The page with the chosen rows; ``short``: the default one."""
+    """The page with the chosen rows; ``short``: the default page."""
     kept, notes, headings = set(chosen), list[str](), set[str]()
     groups = by_group(board.rows)
     named = wording.titles([group for group, _ in groups])
@@ -136,7 +136,7 @@ def _page(
 
 
 def _more_rows(board: Board, kept: set[Row]) -> Iterator[str]:
-    """How many rows, and datasets, the tables do not have."""
+    """How many rows and datasets the tables omit."""
     left = [row for row in board.rows if row not in kept]
     hidden = {row.group for row in left} - {row.group for row in kept}
     others = sum(row.group in hidden for row in left)
@@ -148,7 +148,7 @@ def _more_rows(board: Board, kept: set[Row]) -> Iterator[str]:
 
 
 def _counts(board: Board, notes: Sequence[str]) -> Iterator[str]:
-    """A line on each kind of thing that ``--wide`` shows."""
+    """The numbers of notes, unevaluated runs and excluded results."""
     if notes:
         yield f"{counted(len(notes), 'note')} on these rows: add --wide"
     waiting = unevaluated(board.concerned)
@@ -174,7 +174,7 @@ def _ranks(board: Board, console: Console) -> Lines:
 
 
 def _evidence(board: Board, console: Console) -> Lines:
-    """Ids of published runs, the results left out, the comparisons that have enough seeds."""
+    """Ids of published runs, excluded results, and the comparisons with enough seeds."""
     with_weights = [run for run in board.concerned if run.published and run.path and run.counts]
     names = [f"{run.path.name} ({run.core} + {run.objective})" for run in with_weights if run.path]
     if names:
@@ -201,7 +201,7 @@ def _titles(console: Console, table: Table) -> Lines:
 
 
 def _lines(console: Console, texts: Iterable[str], style: str = "", margin: int = 0) -> Lines:
-    """Texts as lines that fit the width, set off from the left by ``margin``."""
+    """Texts as lines that fit the width, indented by ``margin``."""
     for text in texts:
         for line in Text(text, style).wrap(console, max(1, console.width - margin)):
             line.rstrip()

@@ -1,8 +1,8 @@
-"""The verdict: self-supervision against reconstruction, in one sentence that the numbers support.
+"""The verdict: self-supervision against reconstruction, in one sentence.
 
 For every dataset and budget, the best contestants of both families are compared on
-:data:`comparisons.PRIMARY` alone. The sentence claims a difference only where p < 0.05 after
-correction. Where there is none, it claims one on at most 5 % of boards.
+:data:`comparisons.PRIMARY` alone. The sentence claims a difference only if p < 0.05 after
+correction. On boards without a difference, it claims one in at most 5 % of cases.
 """
 
 from collections import Counter, defaultdict
@@ -23,7 +23,7 @@ PLAIN = {
     "found_described/attention": "objects found and described",
     "linear_probe/slots/map": "scene attributes",
 }
-"""The metrics that are compared, in words."""
+"""Plain names of the compared metrics."""
 _PHRASES = {
     "better": f"is better than the best of {THEIRS} on",
     "worse": f"is worse than the best of {THEIRS} on",
@@ -42,13 +42,13 @@ class Verdict:
     sentence: str
     """The claim with its evidence."""
     headline: str
-    """The same in short, for the top of a page."""
+    """The short form, for the top of a page."""
 
 
 def notes(paired: Sequence[Paired], families: Sequence[Family]) -> list[str]:
-    """On the choice of contestants, secondary measures, single rows, seeds needed, losses.
+    """Notes on the choice of contestants, secondary measures, single rows, seeds and losses.
 
-    ``paired`` are the single rows of the same datasets.
+    ``paired`` are the comparisons of single rows on the same datasets.
     """
     told = list[str]()
     if clear := _clear(families):
@@ -76,12 +76,12 @@ def verdict(families: Sequence[Family]) -> Verdict:
 
 
 def compared(families: Sequence[Family]) -> list[Group]:
-    """The data that the headline is about; none where it compares nothing."""
+    """The data of the headline; empty if it compares nothing."""
     return [family.row.group for family in _clear(families)]
 
 
 def _told(row: Row, *facts: str) -> str:
-    """``reconstruction (seeded=true, 0.84)``: the row's name, with its settings and facts."""
+    """``reconstruction (seeded=true, 0.84)``: the row's name, settings and facts."""
     return f"{row.name} ({', '.join(filter(None, (row.settings, *facts)))})"
 
 
@@ -108,7 +108,7 @@ def _enough(pair: Paired) -> bool:
 
 
 def plain(metric: str) -> str:
-    """A metric in words, where it has some."""
+    """The plain name of a metric, or its key."""
     return PLAIN.get(metric, metric)
 
 
@@ -163,7 +163,7 @@ def _choices(clear: Sequence[Family]) -> list[str]:
 
 
 def _secondary(families: Sequence[Family]) -> list[str]:
-    """The same contestants on the other measures, one line a dataset."""
+    """The same contestants on the other measures, one line for each dataset."""
     lines: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for family in families:
         if family.metric != PRIMARY and _enough(family):
@@ -177,7 +177,7 @@ def _secondary(families: Sequence[Family]) -> list[str]:
 
 
 def _single_rows(paired: Sequence[Paired]) -> list[str]:
-    """How the rows fare one by one on the primary measure."""
+    """The conclusions on single rows, on the primary measure."""
     tested = [pair for pair in paired if pair.metric == PRIMARY and pair.corrected is not None]
     if len(tested) < 2:
         return []

@@ -34,17 +34,17 @@ def signed(value: float | None) -> str:
 
 
 def interval(found: Any) -> str:
-    """``[0.84, 0.88]`` of anything with ``low`` and ``high``; "" where there is none."""
+    """``[0.84, 0.88]`` for ``low`` and ``high`` of an object; "" if one is missing."""
     return span(found.low, found.high)
 
 
 def span(low: float | None, high: float | None) -> str:
-    """``[0.84, 0.88]``; "" where an end is missing."""
+    """``[0.84, 0.88]``; "" if an end is missing."""
     return "" if low is None or high is None else f"[{number(low)}, {number(high)}]"
 
 
 def p_value(p: float | None) -> str:
-    """A p-value with three digits; ``< 0.001`` below."""
+    """``p = 0.012``, or ``p < 0.001``."""
     if p is None:
         return MISSING
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
@@ -56,7 +56,7 @@ def listed(texts: Sequence[str]) -> str:
 
 
 def best(rows: Sequence[Row], metric: str) -> set[int]:
-    """Positions of the best rows, ties by the shown digits; none below two rows with a value."""
+    """Positions of the best rows; equal shown digits tie. Empty below two rows with a value."""
     known = {
         place: mean
         for place, row in enumerate(rows)
@@ -71,7 +71,7 @@ def best(rows: Sequence[Row], metric: str) -> set[int]:
 
 
 def titles(groups: Sequence[Group]) -> dict[Group, str]:
-    """Each group's title, with the fingerprint where two titles are equal."""
+    """Each group's title, with the fingerprint if two titles are equal."""
     plain = [group.title for group in groups]
     return {
         group: group.title
@@ -88,7 +88,7 @@ def columns(rows: Sequence[Row], wanted: Sequence[str]) -> list[str]:
 
 
 def fewer(row: Row, metric: str) -> str:
-    """``n=2`` where a metric is missing for some of the row's seeds; else ""."""
+    """``n=2`` if some of the row's seeds lack the metric; else ""."""
     summary = row.metrics.get(metric)
     return f"n={summary.n}" if summary and summary.n != len(row.seeds) else ""
 
@@ -112,10 +112,10 @@ def cost_words(cost: Cost, *, with_flops: bool) -> dict[str, str]:
 
 
 def lacking(seeds: Sequence[int], what: str = "comparisons") -> str:
-    """How many comparisons have too few shared ``seeds``; "" where none has."""
+    """How many comparisons have too few shared ``seeds``; "" if none has."""
     short = sum(n < LEAST_FOR_A_CLAIM for n in seeds)
-    found = f"{short:,} of {len(seeds):,} {what} lack seeds"
-    return f"{found}: each needs {LEAST_FOR_A_CLAIM} of both sides." if short else ""
+    found = f"{short:,} of {len(seeds):,} {what} have too few seeds"
+    return f"{found}: each needs {LEAST_FOR_A_CLAIM} on both sides." if short else ""
 
 
 def shown(row: Row, metric: str) -> Summary:
@@ -139,9 +139,9 @@ def finding(pair: Paired) -> str:
 
 
 def comparison_lines(paired: Sequence[Paired]) -> list[tuple[str, list[str]]]:
-    """For each self-supervised row a title, and a line a metric.
+    """A title for each self-supervised row, with one line for each metric.
 
-    Rows with too few seeds to say stand together at the end, one entry a baseline.
+    Rows with too few seeds come last, in one entry for each baseline.
     """
     found, short = [], defaultdict[tuple[str, str], list[str]](list)
     for (ours, theirs), members in groupby(paired, lambda pair: (pair.row.named, _theirs(pair))):
