@@ -106,7 +106,7 @@ def test_comparisons_without_seeds_are_one_line(tmp_path):
     for objective in ("reconstruction", "simclr", "byol"):
         add_run(tmp_path, {"fg_ari/attention": 0.5}, objective=objective)
     page = Page(site(tmp_path, tmp_path / "report").index)
-    assert "2 of 2 comparisons have too few seeds: each needs 3 on both sides." in page.words
+    assert "2 of 2 comparisons lack seeds: each needs 3 on both sides." in page.words
     assert "evidence" not in page.ids
 
 

@@ -7,6 +7,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from slotbench.config.resolve import dataset_info, resolve
+from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.places import locate
 from slotbench.errors import UserError
 from slotbench.results.leaderboard import leaderboard
 from slotbench.results.leaderboard.ranks import overall
@@ -149,7 +152,8 @@ def fill_suite(home, text, values, skip):
     for cell in planned(file, home / "data", home / "results").cells:
         path, seed = cell.run.path, cell.choice.seed
         level = str(cell.values.get("alignment") or cell.values["objective"])
-        document = cell.config.to_dict()
+        with DatasetFile(locate(cell.choice.dataset, home / "data")) as dataset:
+            document = resolve(cell.choice, dataset_info(dataset)).to_dict()
         fake.write(path / "config.json", document)
         if (cell.values["objective"], seed) == skip and level == min(values):
             fake.write(path / "status.json", fake.make_status("failed", reason="no memory left"))
@@ -185,7 +189,7 @@ def test_the_page_and_the_terminal_count_the_same_comparisons(home):
     for objective in ("byol", "reconstruction"):
         fake.add_run(home / "results", {METRIC: 0.9}, objective=objective)
     page, board = suite_site(home, None), leaderboard(home / "results")
-    assert board.lacking.startswith("1 of 2 comparisons have too few seeds")
+    assert board.lacking.startswith("1 of 2 comparisons lack seeds")
     assert board.lacking in page.words
     assert board.lacking in " ".join(fake.text_of(board).split())
 

@@ -96,7 +96,7 @@ def test_the_terminal_shows_one_line_a_row_and_what_rows_share_above_them(tmp_pa
         assert word in wide
     assert max(map(len, wide.splitlines())) <= 120
     assert "too few seeds" not in wide
-    assert "comparisons have too few seeds: each needs 3 on both sides." in wide
+    assert "comparisons lack seeds: each needs 3 on both sides." in wide
 
 
 def test_an_interval_that_is_shown_ends_where_its_metric_does(tmp_path):

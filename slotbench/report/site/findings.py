@@ -68,7 +68,7 @@ def _lines(best: Sequence[Row], gallery: "Gallery | None") -> "list[tuple[Shown,
 def findings(board: Board, study: Study) -> Document:
     """Question, answer and evidence; a suite that asks about its axes is answered by them.
 
-    ``lacking`` says how many comparisons have too few seeds; "" where none has.
+    ``lacking`` says how many comparisons lack seeds; "" where none has.
     """
     of_families = not study.answer
     families = [each for each in board.families if _enough(each)] if of_families else []

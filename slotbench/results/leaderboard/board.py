@@ -92,7 +92,7 @@ class Board:
 
     @property
     def lacking(self) -> str:
-        """How many comparisons have too few seeds; "" where none has."""
+        """How many comparisons lack seeds; "" where none has."""
         matches = filter(self._concerns, pairing.matches(self.everything))
         return lacking([len(pair.seeds) for pair in matches])
 

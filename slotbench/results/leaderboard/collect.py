@@ -174,5 +174,5 @@ def _newest_versions(found: Iterable[Found]) -> None:
             run.values = {key: value for key, value in run.values.items() if key not in old}
             run.versions = {key: value for key, value in run.versions.items() if key not in old}
             run.counts = bool(run.versions)
-            names = first_of(sorted(old), 3)
-            run.problems.append(f"is stale: it has an older version of {names}; left out.{run.again}")
+            said = f"is stale: it has an older version of {first_of(sorted(old), 3)}; left out"
+            run.problems.append(f"{said}.{run.again}")

@@ -114,7 +114,7 @@ def cost_words(cost: Cost, *, with_flops: bool) -> dict[str, str]:
 def lacking(seeds: Sequence[int], what: str = "comparisons") -> str:
     """How many comparisons have too few shared ``seeds``; "" if none has."""
     short = sum(n < LEAST_FOR_A_CLAIM for n in seeds)
-    found = f"{short:,} of {len(seeds):,} {what} have too few seeds"
+    found = f"{short:,} of {len(seeds):,} {what} lack seeds"
     return f"{found}: each needs {LEAST_FOR_A_CLAIM} on both sides." if short else ""
 
 
