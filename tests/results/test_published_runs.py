@@ -127,13 +127,25 @@ def test_its_masks_are_on_the_page_of_data_that_one_pixel_tells_apart(
     assert pictures(page, published) == []
 
 
-def test_of_two_published_copies_the_one_with_weights_counts(published, results):
-    """Its numbers can be computed again."""
+def older_record(run, results):
+    """A record of other numbers; those of the copy with weights can be computed again."""
     names = ("config", "status", "evaluation", "environment")
-    record = {name: json.loads((published.path / f"{name}.json").read_text()) for name in names}
-    rows = leaderboard(results).to_json()["rows"]
+    record = {name: json.loads((run.path / f"{name}.json").read_text()) for name in names}
     record["evaluation"]["metrics"]["fg_ari/attention"]["value"] = 0.123
     (results / "published" / "older.json").write_text(json.dumps([record]))
+
+
+def transfer_in_the_bundle(run, _):
+    (run.path / "transfer").mkdir()
+    judged = json.loads(run.evaluation.read_text())
+    judged["transfer"] = {"dataset": run.config().to_dict()["dataset"], "slots": 4}
+    (run.path / "transfer/other.json").write_text(json.dumps(judged))
+
+
+@pytest.mark.parametrize("add", [older_record, transfer_in_the_bundle])
+def test_what_stands_beside_a_published_run_does_not_count(published, results, add):
+    rows = leaderboard(results).to_json()["rows"]
+    add(published, results)
     board = leaderboard(results)
     assert board.to_json()["rows"] == rows
     assert board.warnings == ()
@@ -216,15 +228,6 @@ def test_a_run_that_is_not_as_published_counts_nowhere_and_is_used_nowhere(
             assert said in refused(*words)
     assert not out.exists()
     assert not (results / "published/copies").exists()
-
-
-def test_an_evaluation_that_was_put_into_a_bundle_does_not_count(published, results):
-    rows = leaderboard(results).to_json()["rows"]
-    (published.path / "transfer").mkdir()
-    judged = json.loads(published.evaluation.read_text())
-    judged["transfer"] = {"dataset": published.config().to_dict()["dataset"], "slots": 4}
-    (published.path / "transfer/other.json").write_text(json.dumps(judged))
-    assert leaderboard(results).to_json()["rows"] == rows
 
 
 def test_nothing_is_trained_where_bundles_stand(blocks, shown, tmp_path):

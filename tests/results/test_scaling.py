@@ -35,30 +35,29 @@ def test_floor_is_0_ceiling_is_1_and_between_is_linear(tmp_path):
     assert cell["scaled"] == {"raw": pytest.approx(0.6), "reason": "", **ends}
 
 
-def test_a_missing_end_leaves_the_number_missing_with_the_reason(tmp_path):
-    add_run(tmp_path, {FG: 0.5, "fg_ari/decoder": 0.6})
-    board = leaderboard(tmp_path, scale=True)
-    found = cells(tmp_path)["reconstruction"]
-    scaled = {"raw": 0.5, "reason": "no floor: no run of random on this data"}
-    assert found.pop("scaled") == {"floor": None, "ceiling": None, **scaled}
+LABELLED = {"random": 0.5, "supervised": 0.5, "reconstruction": 0.6}
+REASONS = {
+    "no floor: no run of random on this data": ({"reconstruction": 0.6}, FG),
+    "no ceiling: no run of supervised on this data": ({"random": 0.2, "reconstruction": 0.6}, FG),
+    "no floor: random has no fg_ari/decoder": ({**LABELLED, "random": None}, "fg_ari/decoder"),
+    "the ceiling, 0.5, is not better than the floor, 0.5": (LABELLED, FG),
+    "neither more nor less of it is better": (LABELLED, "health/effective_rank"),
+}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_number_that_cannot_be_scaled_is_missing_with_its_reason(tmp_path, reason):
+    values, metric = REASONS[reason]
+    for objective, value in values.items():
+        add_run(tmp_path, {metric: value, "ari/attention": 0.5}, objective=objective)
+    found = cells(tmp_path, metric)["reconstruction"]
+    scaled = found.pop("scaled")
+    assert (scaled["raw"], scaled["reason"]) == (0.6, reason)
     assert found == dict.fromkeys(("mean", "low", "high", "iqm")) | {"n": 0}
-    assert "not scaled, no floor: no run of random on this data" in " ".join(
-        text_of(board, wide=True).split()
-    )
-    assert "not scaled, no floor" in board.to_markdown()
-    add_run(tmp_path, {FG: 0.2}, objective="random")
-    assert "no ceiling: no run of supervised" in cells(tmp_path)["random"]["scaled"]["reason"]
-    add_run(tmp_path, {FG: 0.9, "fg_ari/decoder": 0.9}, objective="supervised")
-    reason = cells(tmp_path, "fg_ari/decoder")["reconstruction"]["scaled"]["reason"]
-    assert reason == "no floor: random has no fg_ari/decoder"
-    failed = leaderboard(tmp_path, scale=True, metrics=["fg_ari"])
-    assert "—" in text_of(failed)
-
-
-def test_a_ceiling_that_is_not_above_the_floor_scales_nothing(tmp_path):
-    for objective, value in (("random", 0.5), ("supervised", 0.5), ("reconstruction", 0.6)):
-        add_run(tmp_path, {FG: value}, objective=objective)
-    assert "not better than the floor" in cells(tmp_path)["reconstruction"]["scaled"]["reason"]
+    board = leaderboard(tmp_path, scale=True, metrics=[metric])
+    assert "—" in text_of(board)
+    for text in (text_of(board, wide=True), board.to_markdown()):
+        assert f"not scaled, {reason}" in " ".join(text.split())
 
 
 def test_where_lower_is_better_the_best_is_still_the_highest(tmp_path):
@@ -71,14 +70,6 @@ def test_where_lower_is_better_the_best_is_still_the_highest(tmp_path):
     markdown = leaderboard(tmp_path, metrics=["recon_mse"], scale=True).to_markdown()
     assert markdown.count("**") == 2
     assert "**1.00**" in markdown
-
-
-def test_numbers_without_a_better_side_have_no_scale(tmp_path):
-    for objective in ("random", "supervised", "simclr"):
-        add_run(tmp_path, {"health/effective_rank": 3.0, FG: 0.1}, objective=objective)
-    cell = cells(tmp_path, "health/effective_rank")["simclr"]
-    assert cell["scaled"]["reason"] == "neither more nor less of it is better"
-    assert cell["mean"] is None
 
 
 def test_ends_are_of_the_same_core_and_preset_where_there_are_any(tmp_path):
