@@ -14,8 +14,14 @@ VARIABLE = "SLOTBENCH_PUBLISHED"
 """Environment variable: a folder to read instead of :data:`SHIPPED`; empty: none."""
 
 
+def run_folders(results_dir: Path | str) -> list[str]:
+    """The directories of runs, external entries and baselines in a results folder."""
+    places = {"runs": 3, "external": 2, "baselines": 2}
+    return [path for name, k in places.items() for path in below(f"{results_dir}/{name}", k)]
+
+
 def published_files(results_dir: Path) -> list[Path]:
-    """The files of published records, of this folder and shipped."""
+    """The files of published records, in this folder and in slotbench."""
     return [file for folder in _published(results_dir) for file in sorted(folder.glob("*.json"))]
 
 

@@ -1,7 +1,7 @@
-"""Every result of every run with its provenance: one row a run and metric.
+"""Every result of every run with its provenance: one row for each run and metric.
 
-Evaluations that are left out of the leaderboard have rows too; see ``counts`` and ``problems``. A
-run without results has one row without a metric.
+Results that the leaderboard excludes have rows too, with the reason in ``problems``. A run without
+results has one row without a metric.
 """
 
 import json
@@ -29,7 +29,7 @@ ENDINGS = {
     "markdown": (".md", ".txt"),
     "bibtex": (".bib", ".txt"),
 }
-"""Of the files of each format and of citations."""
+"""Format of results or citations -> the endings of its files."""
 TEXT, WHOLE, REAL, FLAG = "string", "int64", "float64", "bool"
 _KINDS = {
     WHOLE: "image_size core_version objective_version seed metric_version n left_out images "
@@ -48,7 +48,7 @@ COLUMNS: Mapping[str, str] = {
     name: next((kind for kind, names in _KINDS.items() if name in names.split()), TEXT)
     for name in _ORDER.split()
 }
-"""Column -> kind; empty where it is not known. ``overrides`` is JSON; lists are joined by ``; ``.
+"""Column -> kind. Unknown values are empty, ``overrides`` is JSON, lists are joined by ``; ``.
 ``low`` and ``high`` are the ends of the 95 % interval over images, not over seeds."""
 
 Row = dict[str, Any]
@@ -90,9 +90,9 @@ def _common(run: Found) -> Row:
 
 
 def form_of(out: Path | None, form: str | None) -> str:
-    """The format, by the file's name where none is given.
+    """The format; None is decided by the file's name.
 
-    :class:`UserError` where it is unknown, does not fit the name, or cannot be written.
+    :class:`UserError` if it is unknown, does not match the name, or cannot be written.
     """
     if form is None:
         form = "parquet" if out is not None and out.suffix == ".parquet" else "csv"
@@ -108,10 +108,10 @@ def form_of(out: Path | None, form: str | None) -> str:
 
 
 def export(rows: Sequence[Row], form: str, out: Path | None) -> None:
-    """Write the rows; without ``out``, or with ``-``, CSV goes to stdout.
+    """Write the rows to a file; without ``out``, or with ``-``, CSV goes to stdout.
 
-    A file is written whole or not at all. In CSV, text that a spreadsheet would run as a formula
-    gets an apostrophe before it.
+    A file is written whole or not at all. In CSV, an apostrophe precedes text that a spreadsheet
+    would run as a formula.
     """
     if out is None or out == Path("-"):
         sys.stdout.write(to_csv(rows))

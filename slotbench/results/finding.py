@@ -17,9 +17,9 @@ def all_runs(results_dir: Path) -> list[Run]:
 
 
 def find(reference: str, results_dir: Path, *, published: bool = False) -> Run:
-    """The run of a directory, or of a unique prefix of ``<seed>-<id>`` or ``<id>``.
+    """The run with this directory, or with this unique prefix of ``<seed>-<id>`` or ``<id>``.
 
-    ``published`` also finds published runs with weights, where no run of the folder fits.
+    ``published`` also finds published runs with weights, if no run of the folder matches.
     """
     path = Path(reference)
     if (path / "config.json").is_file():

@@ -26,7 +26,7 @@ from slotbench.results import entries
 from slotbench.results.stored import last, left_to_do, merged
 
 READING = 0.3
-"""The share of the progress bar for reading masks."""
+"""The share of the progress bar that reading masks takes."""
 Judged = tuple[Path, dict[str, Any]]
 """The entry's directory and its evaluation."""
 
@@ -49,8 +49,8 @@ def evaluate_predictions(
 ) -> Judged:
     """Judge a file of predictions.
 
-    ``mask_source`` is the source of the arrays named ``masks``. :class:`UserError` where the file
-    does not follow docs/predictions.md; nothing is stored then.
+    ``mask_source`` is the source of the arrays named ``masks``. If the file does not follow
+    docs/predictions.md, :class:`UserError` is raised and nothing is stored.
     """
     name = entries.check_name(name)
     notes: list[str] = []
@@ -86,7 +86,7 @@ def evaluate_predictions(
 
 
 def evaluate_baseline(baseline: str, request: Request, *, slots: int | None = None) -> Judged:
-    """Judge a trivial masker with ``slots`` slots; none: objects + 1, as cores have."""
+    """Judge a trivial masker with ``slots`` slots; None: objects + 1, as cores have."""
     if baseline not in baselines.BASELINES:
         raise unknown("baseline", baseline, tuple(baselines.BASELINES))
     with DatasetFile(locate(request.dataset, request.data_dir)) as dataset:

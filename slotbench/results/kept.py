@@ -22,10 +22,9 @@ MOST = 32
 def page_key(results_dir: Path, asked: object) -> str:
     """The key of a page of a folder's leaderboard; "" where there are too few runs to cache it."""
     folder = os.path.realpath(results_dir)
-    runs = results.below(f"{folder}/runs", 3)
+    runs = results.run_folders(folder)
     if len(runs) < LEAST_RUNS:
         return ""
-    runs += [*results.below(f"{folder}/baselines", 2), *results.below(f"{folder}/external", 2)]
     runs += results.published_runs(results_dir)
     files = [f"{run}/{name}" for run in runs for name in results.DOCUMENTS]
     files += [f"{bundle}/manifest.json" for bundle in results.published_bundles(results_dir)]

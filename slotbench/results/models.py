@@ -1,4 +1,4 @@
-"""From a run to its modules and its dataset."""
+"""Builds the modules of a run and opens its dataset."""
 
 from dataclasses import replace
 from functools import partial
@@ -18,15 +18,15 @@ from slotbench.results.run import Run, read_model
 from slotbench.training.build import build
 
 SEEDS = 10
-"""Seeds that are tried to find the one of a run's rendered data."""
+"""The number of seeds that are tried to find the seed of a run's rendered data."""
 if TYPE_CHECKING:
     from slotbench.cores.teachers import Teacher
 
 
 def built(run: Run, config: RunConfig, number: int = 0) -> Objective:
-    """The untrained objective of a run, with the weights that ``--init`` names.
+    """The untrained objective of a run, with the weights of ``--init``.
 
-    ``number`` is the start's, of several (:mod:`slotbench.results.starts`).
+    ``number`` counts the starts (:mod:`slotbench.results.starts`).
     """
     start = None
     if config.init and not run.checkpoint.is_file():
@@ -78,8 +78,8 @@ def load_teacher(
 ) -> "Teacher":
     """A teacher: ``timm:MODEL``, or the encoder of a run, by its directory or id.
 
-    A run's encoder sees images of its training's size. :class:`UserError` where there is no such
-    model or run, or it has no weights.
+    A run's encoder sees images of the size that it was trained on. :class:`UserError` if there is
+    no such model or run, or it has no weights.
     """
     from slotbench.cores.teachers import Teacher, timm_teacher
 
@@ -96,9 +96,9 @@ def load_teacher(
 
 
 def open_dataset(config: RunConfig, data_dir: Path, *, alike: bool = False) -> DatasetFile:
-    """The prepared file that a run was trained on; :class:`UserError` where it has changed.
+    """The prepared file that a run was trained on; :class:`UserError` if it has changed.
 
-    ``alike`` also accepts data of the same recipe, in which single pixels may differ.
+    ``alike`` also accepts data of the same recipe, where single pixels may differ.
     """
     info = config.dataset
     try:
@@ -120,7 +120,7 @@ def open_dataset(config: RunConfig, data_dir: Path, *, alike: bool = False) -> D
 
 
 def _preparing(info: DatasetInfo, data_dir: Path) -> str:
-    """The command that makes the data of a run, and which options must be added if unknown."""
+    """The command that makes the data of a run; names the options that are not known."""
     from slotbench.datasets.format.digests import RECIPE, recipe_of
 
     kind = registry.get("datasets", info.name).load()

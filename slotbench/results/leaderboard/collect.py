@@ -9,23 +9,21 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from slotbench import results
 from slotbench.errors import UserError
 from slotbench.evaluation.groups import current_version
 from slotbench.files import parse_document, read_json, typed
 from slotbench.progress import first_of
-from slotbench.results import COPIES, DOCUMENTS, below, published_bundles, published_files
 from slotbench.results.bundle import check_files, listed
 from slotbench.results.documents import Published
-from slotbench.results.entries import FOLDERS
 from slotbench.results.leaderboard.records import TRANSFER, Found, describe, read, unreadable
 
 
 def find(results_dir: Path) -> list[Found]:
     """Every run under ``results_dir``, and the published ones that come with slotbench."""
-    places = [("runs", 3), *((kind, 2) for kind in FOLDERS.values())]
-    folders = [path for name, depth in places for path in below(f"{results_dir}/{name}", depth)]
-    option, start = typed("results", results_dir), f"{results_dir}/"
-    found = [run for path in folders for run in read(Path(path), path.removeprefix(start), option)]
+    option, start, found = typed("results", results_dir), f"{results_dir}/", list[Found]()
+    for path in results.run_folders(results_dir):
+        found += read(Path(path), path.removeprefix(start), option)
     found += published(results_dir)
     _count_once(found)
     _same_protocol(found)
@@ -39,20 +37,20 @@ def published(results_dir: Path) -> list[Found]:
     In writable copies, only the transfers to other data count.
     """
     found, option = list[Found](), typed("results", results_dir)
-    for bundle in map(Path, published_bundles(results_dir)):
-        if bundle.name == COPIES:
+    for bundle in map(Path, results.published_bundles(results_dir)):
+        if bundle.name == results.COPIES:
             every = (run for path, name in _runs(bundle) for run in read(path, name, option))
             found += [run for run in every if run.family == TRANSFER]
         else:
             found += _bundled(bundle)
-    for file in published_files(results_dir):
+    for file in results.published_files(results_dir):
         found += _published(file, f"published/{file.name}")
     return found
 
 
 def _runs(bundle: Path) -> list[tuple[Path, str]]:
     """The directory of each run, and its name."""
-    paths = map(Path, below(f"{bundle}/runs", 3))
+    paths = map(Path, results.below(f"{bundle}/runs", 3))
     return [(path, "/".join(("published", *path.parts[-5:]))) for path in paths]
 
 
@@ -66,7 +64,7 @@ def _bundled(bundle: Path) -> Iterator[Found]:
         return
     for path, name in runs:
         try:
-            check_files(path, facts, DOCUMENTS)
+            check_files(path, facts, results.DOCUMENTS)
         except (UserError, OSError) as error:
             yield unreadable(name, error, path, published=True)
             continue
