@@ -188,11 +188,11 @@ def check_new(path: Path, *, force: bool) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Name the file when the disk is full: the system names none, or the one that is copied."""
+    """Name the file where the system names a temporary one, or, of a full disk, none or another."""
     try:
         yield
     except OSError as error:
-        if _is_full(error):
+        if _is_full(error) or str(error.filename).endswith(".tmp"):
             error.filename = str(path)
         raise
 

@@ -123,6 +123,16 @@ def test_a_full_disk_names_what_was_written_and_keeps_what_was_there(tmp_path, k
     assert kind is not replacing or out.read_text() == "old"
 
 
+def test_a_place_that_takes_no_file_is_named_by_the_file_that_was_asked_for(tmp_path):
+    def refused():
+        with replacing(tmp_path / "out") as temporary:
+            raise PermissionError(errno.EROFS, os.strerror(errno.EROFS), str(temporary))
+
+    with pytest.raises(PermissionError) as caught:
+        refused()
+    assert explain(caught.value).message == f"Read-only file system ({tmp_path / 'out'})."
+
+
 def test_a_full_device_is_named():
     with pytest.raises(OSError, match="No space left") as caught:
         write_whole(Path("/dev/full"), b"x", follow=True)

@@ -100,13 +100,13 @@ class CellProcess:
 def trim(log: Path) -> list[str]:
     """Cut a log to its last lines and return them."""
     try:
-        lines = log.read_text(errors="replace").splitlines()
+        lines = log.read_bytes().splitlines()
         if len(lines) > KEPT:
             lines = lines[-KEPT:]
-            log.write_text("\n".join(lines) + "\n")
+            log.write_bytes(b"\n".join(lines) + b"\n")
     except OSError:
         return []
-    return lines
+    return [line.decode(errors="replace") for line in lines]
 
 
 def oom_kills() -> int:

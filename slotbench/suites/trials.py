@@ -27,6 +27,9 @@ class Plan:
     def __post_init__(self) -> None:
         if not 1 <= self.trials <= 10_000:
             raise UserError(f"--trials {self.trials}: expected 1 to 10,000.")
+        if self.choice.preset == "tuned":  # not a preset that a file of tuned settings can name
+            said = "--preset tuned: expected the preset that the settings change."
+            raise UserError(said, "Type: --preset quick")
 
     def config(self, info: Any, overrides: tuple[str, ...] = (), seed: int = 0) -> RunConfig:
         """The run of a trial."""

@@ -239,6 +239,7 @@ MISTAKES = {
     "device of checks": (("verify", "clevr", "--device", "gpu"), "Unknown device 'gpu'"),
     "no seeds": (("speedrun", "--seeds", "0"), "--seeds 0: expected at least 1"),
     "goals": (("speedrun", "--goals", "3"), "--goals 3: expected 1 or 2"),
+    "tuned on tuned": (("tune", "--preset", "tuned", "--dry-run"), "expected the preset that the"),
     "no objective": (("tune", "--objective", ",", "--dry-run"), "--objective names none"),
     "plugin": (("--plugin", "/dev/null", "list"), "this is no regular file"),
     "dataset file": (("train", "--dataset", "./data"), "this is a folder"),

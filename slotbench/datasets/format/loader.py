@@ -183,7 +183,7 @@ def available_memory() -> int:
     left = [_numbers(MEMINFO)["MemAvailable:"] * 1024] if MEMINFO.is_file() else []
     # macOS reports only the total: assume that half of it is in use.
     left = left or [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2]
-    for line in GROUPS.read_text().splitlines() if GROUPS.is_file() else ():
+    for line in os.fsdecode(GROUPS.read_bytes()).splitlines() if GROUPS.is_file() else ():
         _, controllers, path = line.split(":", 2)
         if not controllers:
             left += _left(MOUNT, path, *NEW)
