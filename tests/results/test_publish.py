@@ -151,5 +151,5 @@ def test_a_folder_that_is_neither_run_nor_bundle_is_named(tmp_path):
     for name, fault in faults.items():
         with pytest.raises(UserError, match=rf"{name} is no run: {fault}\. Expected a folder"):
             api.show(tmp_path / name, results_dir=tmp_path)
-    with pytest.raises(UserError, match="neither a run nor a bundle"):
+    with pytest.raises(UserError, match="no prepared dataset, run or bundle"):
         api.verify(tmp_path)
