@@ -102,7 +102,7 @@ def go_on_from_earlier(run: Run, config: RunConfig) -> None:
     earlier, step = find(config.extended["run"], run.results_dir), config.extended["step"]
     if not earlier.checkpoint.is_file():
         raise UserError(f"{earlier.path} has no checkpoint to go on from.")
-    saved = checkpoint.load(earlier.checkpoint, earlier.config().id)
+    saved = checkpoint.load(earlier.checkpoint, earlier.config())
     if saved.step != step:
         raise UserError(f"{earlier.checkpoint} is of step {saved.step:,}, expected {step:,}.")
     metrics = earlier.path / "metrics.jsonl"

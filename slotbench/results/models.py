@@ -15,7 +15,7 @@ from slotbench.files import typed
 from slotbench.objectives.objective import Objective
 from slotbench.progress import warn
 from slotbench.results.run import Run, read_model
-from slotbench.training.build import build
+from slotbench.training.build import build, fill
 
 SEEDS = 10
 """The number of seeds that are tried to find the seed of a run's rendered data."""
@@ -41,12 +41,9 @@ def trained(run: Run, config: RunConfig) -> Objective:
     if edited := run.edited(config):
         warn(f"{edited} has changed since {run.id} was trained: its numbers may differ.")
     objective = build(config, partial(load_teacher, results_dir=run.results_dir))
-    state, own = read_model(run), objective.state_dict()
+    state = read_model(run)
     try:
-        for name in state.keys() & own.keys():  # torch would convert
-            if state[name].dtype != own[name].dtype:
-                raise RuntimeError(f"{name} is {state[name].dtype}, not {own[name].dtype}")
-        objective.load_state_dict(state)
+        fill(objective, state)
     except RuntimeError as error:
         why = " ".join(str(error).split())[:300]
         advice = f"Put back that file, or remove it and type: slotbench train --resume {run.typed}"

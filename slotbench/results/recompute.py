@@ -29,7 +29,7 @@ from slotbench.results.bundle import Bundle, check_hashes, open_bundle
 from slotbench.results.documents import Config, Environment, Evaluation, Status
 from slotbench.results.models import open_dataset
 from slotbench.training import devices
-from slotbench.training.build import build
+from slotbench.training.build import build, fill
 
 VERDICTS = ("same", "moved", "contradicted")
 _HEADER = 100 << 20
@@ -187,7 +187,7 @@ def _evaluate(
         _try(config, bundle.sizes[name])
         objective = build(config)
         try:
-            objective.load_state_dict(load(b"".join(bundle.pieces(name))))
+            fill(objective, load(b"".join(bundle.pieces(name))))
         except (RuntimeError, SafetensorError) as error:
             raise UserError(_UNFIT) from error
         with bar("Evaluating", 1.0, count=False) as progress:

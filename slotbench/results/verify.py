@@ -110,7 +110,7 @@ def run(found: Run) -> dict[str, Any]:
         read_document(environment, Environment)
     status = found.status()
     if found.checkpoint.is_file():
-        saved = checkpoint.load(found.checkpoint, config.id)
+        saved = checkpoint.load(found.checkpoint, config)
         if saved.step < status["step"]:
             said = f"is of step {saved.step:,}; status.json says {status['step']:,}"
             raise UserError(f"{found.checkpoint} {said}.")

@@ -38,7 +38,7 @@ def build(
     others. ``teachers`` loads the frozen network of an objective that asks for one.
 
     ``start`` holds the weights of another run. The core takes its weights before momentum copies
-    are made; the objective takes the rest if all names and shapes are the same.
+    are made; the objective takes the rest if all names, shapes and types are the same.
     """
     size = config.dataset.image_size
     sections = config.sections
@@ -66,8 +66,11 @@ def build(
         weights = tuple(part.weight for part in config.parts)
         objective = Combination(core, members, weights)
     if start is not None:
-        own = {name: value.shape for name, value in objective.state_dict().items()}
-        if own == {name: value.shape for name, value in start.items()}:
+        own, given = (
+            {name: (value.shape, value.dtype) for name, value in state.items()}
+            for state in (objective.state_dict(), start)
+        )
+        if own == given:
             objective.load_state_dict(start)
     set_steps(objective, config.train.steps)
     return objective
@@ -80,13 +83,22 @@ def _building(config: RunConfig, purpose: str, number: int) -> AbstractContextMa
 def _start_core(core: Core, start: Mapping[str, Tensor]) -> None:
     own = {name: value for name, value in start.items() if name.startswith("core.")}
     try:
-        core.load_state_dict({name.removeprefix("core."): value for name, value in own.items()})
+        fill(core, {name.removeprefix("core."): value for name, value in own.items()})
     except RuntimeError as error:
-        why = " ".join(str(error).partition(":")[2].split())[:200]
+        said = str(error).removeprefix(f"Error(s) in loading state_dict for {type(core).__name__}:")
+        why = " ".join(said.split())[:200]
         raise UserError(
             f"--init: the weights do not fit this core: {why}",
             "Set the fields of core and encoder as they are in that run.",
         ) from error
+
+
+def fill(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load weights; RuntimeError where a name, shape or type differs. torch converts types."""
+    for name, own in module.state_dict().items():
+        if name in weights and weights[name].dtype != own.dtype:
+            raise RuntimeError(f"{name} is {weights[name].dtype}, not {own.dtype}")
+    module.load_state_dict(weights)
 
 
 def set_steps(objective: Objective, steps: int) -> None:

@@ -5,7 +5,6 @@ They hold weights, optimiser and step number. Images, views and noise of a step 
 """
 
 import io
-import math
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from slotbench.config.run_config import RunConfig
 from slotbench.errors import UserError
 from slotbench.fields import LARGEST
 from slotbench.files import read_bytes, write_whole
+from slotbench.training.build import fill
 
 MOST_BYTES = 64 * 2**30
 
@@ -57,7 +58,7 @@ class Checkpoint:
     def restore(self, path: Path, objective: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Put weights and state in place; :class:`UserError` where they do not fit."""
         with _reading(path):
-            objective.load_state_dict(self.objective)
+            fill(objective, self.objective)
             kept = [{**group, "params": ()} for group in optimizer.param_groups]
             optimizer.load_state_dict(self.optimizer)
             for group, own in zip(optimizer.param_groups, kept, strict=True):
@@ -68,8 +69,8 @@ class Checkpoint:
                     raise ValueError("the optimiser's state is not of these weights")
 
 
-def load(path: Path, run_id: str) -> Checkpoint:
-    """Read a checkpoint; :class:`UserError` where it is damaged or another configuration's."""
+def load(path: Path, config: RunConfig) -> Checkpoint:
+    """Read a run's checkpoint; :class:`UserError` where it is damaged or another run's."""
     with _reading(path):
         data = read_bytes(path, MOST_BYTES)
         # torch reads the members of the archive without comparing their checksums.
@@ -78,14 +79,14 @@ def load(path: Path, run_id: str) -> Checkpoint:
                 raise ValueError("a checksum differs")
         stored = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         checkpoint = Checkpoint(**stored)
-        if type(checkpoint.step) is not int or not 0 <= checkpoint.step <= LARGEST:
+        if type(checkpoint.step) is not int or not 0 <= checkpoint.step <= config.train.steps:
             raise TypeError("step is no number of steps")
-        if not isinstance(checkpoint.seconds, float) or not 0 <= checkpoint.seconds < math.inf:
+        if not isinstance(checkpoint.seconds, float) or not 0 <= checkpoint.seconds <= LARGEST:
             raise TypeError("seconds are no time")
-    if checkpoint.run_id != run_id:
+    if checkpoint.run_id != config.id:
         raise UserError(
             f"{path} belongs to another configuration: it is of run {checkpoint.run_id}, "
-            f"and config.json gives {run_id}.",
+            f"and config.json gives {config.id}.",
             "Put back the file that belongs here, or train anew.",
         )
     return checkpoint

@@ -269,7 +269,7 @@ class Trainer:
         """The first step whose loss or gradient was not finite; 0: none."""
         self.step, self.seconds, self.mark, self.stopped = 0, spent, time.monotonic(), False
         if run.checkpoint.is_file():
-            saved = checkpoint.load(run.checkpoint, config.id)
+            saved = checkpoint.load(run.checkpoint, config)
             saved.restore(run.checkpoint, self.objective, self.optimizer)
             self.step, self.seconds = saved.step, saved.seconds
 

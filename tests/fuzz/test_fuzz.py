@@ -119,10 +119,10 @@ def test_a_command_on_a_bad_run_names_the_problem(own, name, count):
 def test_checkpoints_and_weights(own, count):
     run = first(own)
     config = run.config()
-    whole = checkpoint.load(run.checkpoint, config.id).objective
+    whole = checkpoint.load(run.checkpoint, config).objective
 
     def use():
-        found = checkpoint.load(run.checkpoint, config.id).objective
+        found = checkpoint.load(run.checkpoint, config).objective
         assert found.keys() == whole.keys()
         assert all(torch.equal(found[name], value) for name, value in whole.items())
 

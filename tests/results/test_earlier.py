@@ -93,8 +93,11 @@ def test_a_start_that_does_not_fit_is_explained(train):
         train(init="nothing")
     with pytest.raises(UserError, match="--init with --resume"):
         train(resume=first, init=first)
-    second = train(init=first, seed=1)
-    save_file({**load_file(first.model)}, first.model, {"other": "file"})
+    second, weights = train(init=first, seed=1), load_file(first.model)
+    save_file({name: value.bfloat16() for name, value in weights.items()}, first.model)
+    with pytest.raises(UserError, match=r"do not fit this core: .* is torch.bfloat16, not"):
+        train(init=first, seed=2)
+    save_file(weights, first.model, {"other": "file"})
     with pytest.raises(UserError, match="its sha256 differs"):
         starting_weights(second.config(), first.results_dir)
 
@@ -139,7 +142,7 @@ def test_an_extension_that_was_killed_at_its_start_begins_again(train):
     assert alike(expected, load_file(again.model))
     assert again.status()["extended"]["step"] == 2
     longer.checkpoint.unlink()
-    saved = checkpoint.load(short.checkpoint, short.config().id)
+    saved = checkpoint.load(short.checkpoint, short.config())
     replace(saved, step=1).save(short.checkpoint)
     with pytest.raises(UserError, match="is of step 1, expected 2"):
         go_on_from_earlier(longer, longer.config())

@@ -177,8 +177,9 @@ def test_weights_that_cannot_be_read_or_judged_are_not_verified(command, bundle,
     assert "prepare" in found["reason"]
     assert command(*words, "--no-recompute")[0] == 0
     (weights,) = bundle.glob("runs/*/*/*/model.safetensors")
-    whole = weights.read_bytes()
-    for spoiled in (whole[:500], whole[:-9], whole + whole):
+    whole, tensors = weights.read_bytes(), safetensors.torch.load_file(weights)
+    typed = {name: value.view(torch.int32) for name, value in tensors.items()}
+    for spoiled in (whole[:500], whole[:-9], whole + whole, safetensors.torch.save(typed)):
         weights.write_bytes(spoiled)
         model = {"model": sha256_of(weights)}
         change(bundle, "evaluation.json", lambda document, model=model: document.update(model))

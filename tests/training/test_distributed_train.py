@@ -79,7 +79,7 @@ def test_the_weights_and_metrics_are_those_of_one_process(blocks, together, tmp_
     assert {path.name for path in whole.path.iterdir()} == {
         path.name for path in shared.path.iterdir()
     }
-    saved = [checkpoint.load(run.checkpoint, run.config().id) for run in (whole, shared)]
+    saved = [checkpoint.load(run.checkpoint, run.config()) for run in (whole, shared)]
     assert saved[0].objective.keys() == saved[1].objective.keys()
     assert saved[0].optimizer["state"].keys() == saved[1].optimizer["state"].keys()
 

@@ -65,7 +65,7 @@ def test_the_first_bad_step_is_named_and_never_saved(blocks, tmp_path, monkeypat
     failed = find("0-", tmp_path)
     assert failed.status()["state"] == "failed"
     assert failed.metrics()[-1] == {"step": 4, "finite": False}
-    saved = checkpoint.load(failed.checkpoint, failed.config().id)
+    saved = checkpoint.load(failed.checkpoint, failed.config())
     assert saved.step == 3
     assert all(value.isfinite().all() for value in saved.objective.values())
 
