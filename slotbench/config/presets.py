@@ -135,8 +135,8 @@ def background() -> Sections:
     made = quick()
     made["core"] |= {"iterations": 3, "seeded": True}
     made["encoder"] |= {"stride": 2}
-    prices = {"gather": 0.001, "gather_attention": 0.003, "plain": 0.1, "rise": (0.2, 0.5)}
-    made["objective"] = {"alone": 0.3, "agree": 0.003} | prices
+    prices = {"gather": 0.001, "gather_attention": 0.006, "rise": (0.2, 0.5)}
+    made["objective"] = {"alone": 0.3, "agree": 0.003, "plain": 0.1, "shading": 3} | prices
     made["train"] |= {"learning_rate": 0.00389, "starts": 2, "start_steps": 800}
     return made
 
