@@ -134,6 +134,9 @@ def _place(document: Any, error: ErrorDetails) -> str:
     """The field of an error, without pydantic's names for the types of a union."""
     keys = []
     for key in error["loc"]:
+        if isinstance(document, str):  # a field whose text is JSON
+            with suppress(ValueError):
+                document = from_json(document)
         known = isinstance(document, dict) and key in document
         if isinstance(document, list):
             known = key in range(len(document))

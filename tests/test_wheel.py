@@ -55,7 +55,7 @@ def test_pinned_packages_take_the_oldest_python():
     oldest = project["requires-python"].removeprefix(">=") + ".0"
     pins = set((ROOT / "constraints.txt").read_text().lower().split())
     pinned = {
-        found.name: found.metadata["Requires-Python"]
+        found.name: found.metadata.get("Requires-Python")
         for found in distributions()
         if f"{found.name}=={found.version}".lower() in pins
     }

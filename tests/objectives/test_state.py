@@ -82,7 +82,8 @@ def test_the_order_of_the_images_has_no_say(data, name):
 @pytest.mark.parametrize("name", TRAINED)
 def test_numbers_that_no_loss_can_use_are_refused_by_name(name):
     for item in dataclasses.fields(KINDS[name].Config):
-        values = {int: (0, -3), float: (-2.0, math.nan, math.inf)}.get(type(item.default), ())
+        whole = (0, -3) if item.default else (-3,)  # a field that is 0 takes 0
+        values = {int: whole, float: (-2.0, math.nan, math.inf)}.get(type(item.default), ())
         for value in values:
             with pytest.raises(ValueError, match=rf"{item.name}={value}: expected"):
                 KINDS[name].Config(**{item.name: value})
