@@ -168,8 +168,9 @@ def with_prices(
     made, factor = dict(losses), risen(share, config.rise)
     for name, kept in (("gather", masks), ("gather_attention", attention)):
         if price := factor * getattr(config, name):
-            apart = (images, config.plain, config.shading, kept.shape[2:])
-            outside = outside_largest(kept, plainness(*apart) if config.plain else None)
+            size = kept.shape[2:]
+            places = plainness(images, config.plain, config.shading, size) if config.plain else None
+            outside = outside_largest(kept, places)
             made |= {"loss": made["loss"] + price * outside, name: outside}
     if weight := factor * config.agree:
         entropy = cross_entropy(attention, masks.detach())
