@@ -166,11 +166,14 @@ def with_prices(
     ``masks`` and ``attention`` float (B, K, h, w) of ``images`` (B, 3, H, W).
     """
     made, factor = dict(losses), risen(share, config.rise)
-    for name, kept in (("gather", masks), ("gather_attention", attention)):
-        if price := factor * getattr(config, name):
-            size = kept.shape[2:]
-            places = plainness(images, config.plain, config.shading, size) if config.plain else None
-            outside = outside_largest(kept, places)
+    priced = {"gather": masks, "gather_attention": attention}
+    prices = {name: factor * getattr(config, name) for name in priced}
+    # One fit for both prices: that of a shaded background takes a good part of a step.
+    wanted = config.plain and any(prices.values())
+    plain = plainness(images, config.plain, config.shading) if wanted else None
+    for name, price in prices.items():
+        if price:
+            outside = outside_largest(priced[name], plain)
             made |= {"loss": made["loss"] + price * outside, name: outside}
     if weight := factor * config.agree:
         entropy = cross_entropy(attention, masks.detach())
@@ -194,16 +197,15 @@ def cross_entropy(attention: Tensor, masks: Tensor) -> Tensor:
 
 @full_precision
 @torch.no_grad()
-def plainness(images: Tensor, distance: float, shading: int, size: torch.Size) -> Tensor:
-    """How plain each place of images (B, 3, H, W) is: float (B, h, w) in [0, 1], ``size`` (h, w).
+def plainness(images: Tensor, distance: float, shading: int) -> Tensor:
+    """How plain each pixel of images (B, 3, H, W) is: float (B, H, W) in [0, 1].
 
-    exp(-d^2 / 2 distance^2) of the least plain pixel there, so an object's edge is not plain; d is
-    the root mean square over channels of the difference from :func:`background_colour`.
+    exp(-d^2 / 2 distance^2), d being the root mean square over channels of the difference from
+    :func:`background_colour`.
     """
     # A distance whose square is below single precision would give 0 / 0.
     squared = max(distance, 1e-6) ** 2
-    apart = (images - background_colour(images, squared, shading)).square()
-    apart = functional.adaptive_max_pool2d(apart.mean(dim=1, keepdim=True), size)[:, 0]
+    apart = (images - background_colour(images, squared, shading)).square().mean(dim=1)
     return apart.div(squared).mul(-0.5).exp()
 
 
@@ -229,13 +231,15 @@ def background_colour(images: Tensor, squared: float, degree: int) -> Tensor:
     return colour.mT.reshape(*images.shape[:2], *(images.shape[2:] if degree else (1, 1)))
 
 
-def outside_largest(masks: Tensor, places: Tensor | None = None) -> Tensor:
+def outside_largest(masks: Tensor, plain: Tensor | None = None) -> Tensor:
     """The share of an image outside its largest mask, the mean over float (B, K, h, w); a scalar.
 
-    ``places`` float (B, h, w) weighs the positions; none: all alike.
+    ``plain`` float (B, H, W) weighs the places: each as its least plain pixel, so that an object's
+    edge hardly counts. None: all places alike.
     """
-    if places is None:
-        places = masks.new_ones(1, *masks.shape[2:])
+    places = masks.new_ones(1, *masks.shape[2:])
+    if plain is not None:
+        places = -functional.adaptive_max_pool2d(-plain, masks.shape[2:])
     share = places / places.sum(dim=(1, 2), keepdim=True).clamp_min(1e-6)
     return 1 - (masks * share[:, None]).sum(dim=(2, 3)).amax(dim=1).mean()
 

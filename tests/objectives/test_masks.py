@@ -27,7 +27,10 @@ def outside(masks, images, plain):
     """The share of each image outside its largest mask, of its plain places where asked for."""
     places = torch.ones(len(masks), *masks.shape[2:])
     if plain:
-        places = plainness(images, plain, 0, masks.shape[2:])
+        rows, columns = (n // m for n, m in zip(images.shape[2:], masks.shape[2:], strict=True))
+        pixels = plainness(images, plain, 0)
+        cells = pixels.unflatten(1, (-1, rows)).unflatten(3, (-1, columns))
+        places = cells.amin(dim=(2, 4))
     each = zip(masks, places / places.sum(dim=(1, 2), keepdim=True), strict=True)
     return torch.stack([1 - max((mask * p).sum() for mask in image) for image, p in each]).mean()
 
@@ -66,19 +69,17 @@ def test_prices_are_added_as_they_rise_in_value_and_gradient(data, name, plain):
     tiny.assert_same_loss(made, found["loss"], expected)
 
 
-def test_a_place_is_as_plain_as_its_least_plain_pixel():
+def test_a_pixel_is_as_plain_as_it_is_near_the_median():
     images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     images[0, :, :3] = torch.tensor([0.2, 0.5, 0.8])[:, None, None]
-    found = plainness(images, 0.3, 0, torch.Size((2, 2)))
-    for image in range(2):
-        middle = [sorted(channel.flatten().tolist())[7] for channel in images[image]]
-        for row, column in product(range(2), range(2)):
-            cell = images[image, :, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
-            apart = sum((cell[c] - middle[c]).square() for c in range(3)) / 3
-            expected = torch.exp(-apart.max() / (2 * 0.3**2))
-            torch.testing.assert_close(found[image, row, column], expected)
-    assert found[0, 0].tolist() == [1, 1]
-    assert plainness(images, 1e-300, 0, torch.Size((2, 2)))[0].tolist() == [[1, 1], [0, 0]]
+    found = plainness(images, 0.3, 0)
+    for image, seen in zip(images, found, strict=True):
+        middle = [sorted(channel.flatten().tolist())[7] for channel in image]
+        for row, column in product(range(4), range(4)):
+            apart = sum((image[c, row, column] - middle[c]).square() for c in range(3)) / 3
+            torch.testing.assert_close(seen[row, column], torch.exp(-apart / (2 * 0.3**2)))
+    assert (found[0, :3] == 1).all()
+    assert plainness(images, 1e-300, 0)[0].tolist() == [[1] * 4] * 3 + [[0] * 4]
 
 
 def test_the_colour_of_a_background_is_a_polynomial_that_objects_do_not_move():
@@ -100,7 +101,7 @@ def test_a_shaded_background_is_plain_and_objects_are_not():
     shade[:, 5:8, 3:7] = torch.tensor([0.9, 0.1, 0.1])[:, None, None]
     there = torch.zeros(16, 16, dtype=torch.bool)
     there[5:8, 3:7] = True
-    flat, shaded = (plainness(shade[None], 0.1, n, torch.Size((16, 16)))[0] for n in (0, 1))
+    flat, shaded = (plainness(shade[None], 0.1, n)[0] for n in (0, 1))
     assert shaded[~there].min() > 0.99
     assert shaded[there].max() < 0.01
     assert flat[~there].mean() < 0.5
