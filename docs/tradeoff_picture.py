@@ -7,6 +7,7 @@ corner is the aim. FG-ARI leaves the background out, ARI counts it as one more o
 """
 
 import argparse
+from itertools import cycle
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -28,22 +29,28 @@ def points(files: list[Path]) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
+def drawn(found: dict[str, list[tuple[float, float]]]) -> Figure:
+    """The picture of :func:`points`; its axes hold every run."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.fill_between((AIM["ari"], 1), AIM["fg_ari"], 1, color="#eeeeee")
+    for (name, each), mark, colour in zip(found.items(), cycle(MARKS), cycle(COLOURS)):
+        axes.plot(*zip(*each, strict=True), mark, color=colour, alpha=0.7, label=name)
+    lowest = min(fg_ari for each in found.values() for _, fg_ari in each)
+    axes.set(xlim=(0, 1), ylim=(min(0.8, lowest - 0.01), 1))
+    axes.set(xlabel="ARI, whole image", ylabel="FG-ARI")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower left")
+    return figure
+
+
 def main() -> None:
     """Read the records and write the picture."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("records", type=Path, nargs="+")
     given = parser.parse_args()
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.axvspan(AIM["ari"], 1, (AIM["fg_ari"] - 0.8) / 0.2, 1, color="#eeeeee")
-    found = points(given.records)
-    for (name, each), mark, colour in zip(found.items(), MARKS, COLOURS, strict=False):
-        axes.plot(*zip(*each, strict=True), mark, color=colour, alpha=0.7, label=name)
-    axes.set(xlim=(0, 1), ylim=(0.8, 1), xlabel="ARI, whole image", ylabel="FG-ARI")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower left")
-    figure.savefig(given.out, dpi=150)
+    drawn(points(given.records)).savefig(given.out, dpi=150)
 
 
 if __name__ == "__main__":
