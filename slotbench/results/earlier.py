@@ -14,7 +14,7 @@ from slotbench.config.run_config import RunConfig, with_steps
 from slotbench.errors import UserError
 from slotbench.files import read_bytes, sha256_of, write_whole
 from slotbench.results.finding import find
-from slotbench.results.run import Run, read_model
+from slotbench.results.run import Run, not_finite, read_model
 from slotbench.training import checkpoint
 
 
@@ -31,8 +31,8 @@ def started_from(config: RunConfig, earlier: Run, results_dir: Path) -> RunConfi
                 f"{config.names[section]!r}.",
                 "A run can start only from one with the same core and encoder.",
             )
-    read_model(earlier)
     objective, dataset = str(before.names["objective"]), before.dataset.reference
+    _weights(earlier, whole=objective == config.names["objective"])
     here = earlier.bundled or earlier.results_dir == results_dir.resolve()
     init = {
         "run": earlier.id if here else str(earlier.path.resolve()),
@@ -50,15 +50,27 @@ def starting_weights(config: RunConfig, results_dir: Path) -> Mapping[str, Tenso
     :class:`UserError` where the earlier run is gone or was trained again.
     """
     earlier = find(config.init["run"], results_dir, published=True)
-    state = read_model(earlier)
+    state = _weights(earlier, whole=config.init["objective"] == config.names["objective"])
     if sha256_of(earlier.model) != config.init["model"]:
         raise UserError(
             f"{earlier.model} has changed since this run was configured: its sha256 differs.",
             "Put back the file, or type --init again for another run.",
         )
-    if config.init["objective"] == config.names["objective"]:
-        return state
-    return {name: value for name, value in state.items() if name.startswith("core.")}
+    return state
+
+
+def _weights(earlier: Run, *, whole: bool) -> dict[str, Tensor]:
+    """The weights of a run, or its core's alone; :class:`UserError` where one is not finite."""
+    state = read_model(earlier, finite=False)
+    if not whole:
+        state = {name: value for name, value in state.items() if name.startswith("core.")}
+    if name := not_finite(state):
+        raise UserError(
+            f"--init {earlier.id}: its weights are not finite: {name} in {earlier.model} holds "
+            "NaN or infinite values.",
+            "Its training diverged, or the file is damaged. Name another run, or train it again.",
+        )
+    return state
 
 
 def extension(run: Run, config: RunConfig, steps: int) -> tuple[Run, RunConfig]:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -314,11 +314,17 @@ def _read_status(file: Path | str) -> Status:
         return Status()
 
 
-def read_model(run: Run) -> dict[str, Any]:
+def not_finite(weights: Mapping[str, Any], prefix: str = "") -> str:
+    """The first tensor below ``prefix`` that holds NaN or infinite values; empty: none."""
+    own = (name for name in weights if name.startswith(prefix))
+    return next((name for name in own if not bool(weights[name].isfinite().all())), "")
+
+
+def read_model(run: Run, *, finite: bool = True) -> dict[str, Any]:
     """The trained weights, tensors by name.
 
     :class:`UserError` where there are none yet, or where a bundle's do not match its manifest;
-    :class:`SlotbenchError` where a core's are not finite.
+    :class:`SlotbenchError` where a core's are not finite, unless ``finite`` is False.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -340,12 +346,11 @@ def read_model(run: Run) -> dict[str, Any]:
             f"{run.model} is damaged: {error}.",
             f"Remove that file, then type: slotbench train --resume {run.typed}",
         ) from error
-    for name, value in found.items():
-        if name.startswith("core.") and not bool(value.isfinite().all()):
-            raise SlotbenchError(
-                f"{run.model}: {name} holds NaN or infinite values.",
-                "The file is damaged, or the training diverged; train the run again.",
-            )
+    if finite and (name := not_finite(found, "core.")):
+        raise SlotbenchError(
+            f"{run.model}: {name} holds NaN or infinite values.",
+            "The file is damaged, or the training diverged; train the run again.",
+        )
     return found
 
 

@@ -52,7 +52,8 @@ class Checkpoint:
         """Write the checkpoint whole or not at all."""
         # Through memory: torch's own writer turns a full disk into an internal error.
         buffer = io.BytesIO()
-        torch.save(vars(self), buffer)
+        # Weights that get no gradient have no moments, so a loss of moments shows only by a list.
+        torch.save({**vars(self), "moments": sorted(self.optimizer["state"])}, buffer)
         write_whole(path, buffer.getvalue())
 
     def restore(self, path: Path, objective: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -60,6 +61,12 @@ class Checkpoint:
         with _reading(path):
             fill(objective, self.objective)
             kept = [{**group, "params": ()} for group in optimizer.param_groups]
+            mine, stored = (
+                [group["params"] for group in state["param_groups"]]
+                for state in (optimizer.state_dict(), self.optimizer)
+            )
+            if mine != stored:
+                raise ValueError("the optimiser's groups are not of these weights")
             optimizer.load_state_dict(self.optimizer)
             for group, own in zip(optimizer.param_groups, kept, strict=True):
                 group |= {**own, "params": group["params"]}
@@ -78,7 +85,10 @@ def load(path: Path, config: RunConfig) -> Checkpoint:
             if archive.testzip() is not None:
                 raise ValueError("a checksum differs")
         stored = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        moments = stored.pop("moments", None)  # an older slotbench stored none
         checkpoint = Checkpoint(**stored)
+        if moments is not None and moments != sorted(checkpoint.optimizer["state"]):
+            raise ValueError("the optimiser's state lacks a part")
         if type(checkpoint.step) is not int or not 0 <= checkpoint.step <= config.train.steps:
             raise TypeError("step is no number of steps")
         if not isinstance(checkpoint.seconds, float) or not 0 <= checkpoint.seconds <= LARGEST:

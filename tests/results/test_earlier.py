@@ -100,6 +100,13 @@ def test_a_start_that_does_not_fit_is_explained(train):
     save_file(weights, first.model, {"other": "file"})
     with pytest.raises(UserError, match="its sha256 differs"):
         starting_weights(second.config(), first.results_dir)
+    for part, value in (("core.", float("nan")), ("decoder.", float("inf"))):
+        name = next(name for name in weights if name.startswith(part))
+        save_file({**weights, name: torch.full_like(weights[name], value)}, first.model)
+        before = len(list(first.path.parent.iterdir()))
+        with pytest.raises(UserError, match=f"weights are not finite: {name} in .*safetensors"):
+            train(init=first, seed=3)
+        assert len(list(first.path.parent.iterdir())) == before
 
 
 def test_an_extended_run_ends_like_one_that_was_as_long_from_the_start(train, monkeypatch):

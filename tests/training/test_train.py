@@ -163,6 +163,12 @@ SPOILT = {
     "beyond": lambda saved: saved.update(step=99),
     "step": lambda saved: saved.update(step="x"),
     "optimizer": lambda saved: saved.update(optimizer="x"),
+    "moments": lambda saved: saved["optimizer"]["state"].popitem(),
+    "all moments": lambda saved: saved["optimizer"]["state"].clear(),
+    "a moment": lambda saved: saved["optimizer"]["state"][0].pop("exp_avg_sq"),
+    "group": lambda saved: saved["optimizer"]["param_groups"][0]["params"].pop(),
+    "groups": lambda saved: saved["optimizer"]["param_groups"].clear(),
+    "order": lambda saved: saved["optimizer"]["param_groups"][0]["params"].reverse(),
     "another's": lambda saved: saved.update(run_id="0-0123abcd"),
 }
 
