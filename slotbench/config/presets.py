@@ -123,7 +123,7 @@ def quick() -> Sections:
 @register(
     "presets",
     name="background",
-    summary="quick, with one slot for the background: reconstruction, two CPU cores, 8 minutes",
+    summary="quick, with one slot for the background: reconstruction, two CPU cores, 13 minutes",
     source="slotbench, docs/log.md",
 )
 def background() -> Sections:
@@ -137,7 +137,7 @@ def background() -> Sections:
     made["encoder"] |= {"stride": 2}
     prices = {"gather": 0.001, "gather_attention": 0.006, "rise": (0.2, 0.5)}
     made["objective"] = {"alone": 0.3, "agree": 0.003, "plain": 0.1, "shading": 3} | prices
-    made["train"] |= {"learning_rate": 0.00389, "starts": 2, "start_steps": 800}
+    made["train"] |= {"steps": 6_000, "learning_rate": 0.00389, "starts": 2, "start_steps": 800}
     return made
 
 
