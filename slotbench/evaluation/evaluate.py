@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,8 +44,8 @@ def evaluate(
 
     The first ``limits["test"]`` images of ``split`` are scored. Probes are trained on the first
     images of train, for at most ``probe_steps`` steps, and selected on val. The core passes once
-    over each split, and not at all where ``cache`` holds the arrays. ``skipped`` gives the reason
-    for each number that could not be computed. All randomness comes from ``seed``.
+    over each split, and over its first image alone where ``cache`` holds the arrays. ``skipped``
+    gives the reason for each number that could not be computed. All randomness comes from ``seed``.
 
     :class:`UserError` for an unknown group or split; :class:`SlotbenchError` where the core
     gives slots that are not finite.
@@ -65,10 +66,14 @@ def evaluate(
             for name in set(names).difference(frozen_pass.ARRAYS):
                 raise unknown(f"array of the metric {metric.name}:", name, frozen_pass.ARRAYS)
             needed.setdefault(role, set()).update(names)
-    stored: dict[str, Stored] = {
-        role: {} if cache is None else cache.read(*sizes[role], sorted(names))
-        for role, names in needed.items()
-    }
+    passed = partial(frozen_pass.collect, objective, dataset, seed=seed, device=device)
+    stored: dict[str, Stored] = {role: {} for role in needed}
+    if cache is not None:
+        for role, read in needed.items():
+            where, n = sizes[role]
+            if found := cache.read(where, n, sorted(read)):
+                first = passed(where, 1, wanted={"slots", *found})
+                stored[role] = cache.fitting(where, found, first)
     missing = {role: sorted(names - stored[role].keys()) for role, names in needed.items()}
     costs = {
         role: float(sizes[role][1] * len({frozen_pass.draw_of(name) for name in names}))
@@ -79,17 +84,8 @@ def evaluate(
     for role, absent in missing.items():
         where, n = sizes[role]
         if absent:
-            found = frozen_pass.collect(
-                objective,
-                dataset,
-                where,
-                n,
-                seed=seed,
-                wanted=absent,
-                device=device,
-                progress=stages.stage(role),
-            )
-            new = {name: found.get(name) for name in absent}
+            arrays = passed(where, n, wanted=absent, progress=stages.stage(role))
+            new = {name: arrays.get(name) for name in absent}
             stored[role] |= new
             if cache is not None:
                 cache.write(where, new)

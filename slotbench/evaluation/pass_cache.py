@@ -26,8 +26,9 @@ class Cache:
     """The arrays of one model by split, in ``<folder>/<split>.npz``; ``key`` identifies the model.
 
     ``digests`` are those of shifted test sets, which the dataset's fingerprint does not cover. A
-    file that is damaged or has another key counts as empty and is replaced. ``note`` takes a line
-    about that, and about a file that cannot be written. Deleting a cache is always safe.
+    file that is damaged or has another key counts as empty and is replaced; arrays that cannot be
+    the model's are too (:func:`fitting`). ``note`` takes a line about that, and about a file that
+    cannot be written. Deleting a cache is always safe.
 
     Arrays are stored in full precision: half precision would change scores of probes by 1e-4 to
     9e-3. A run of 10,000 training, 1,024 validation and 2,000 test images takes about 30 MB at
@@ -67,6 +68,28 @@ class Cache:
             if array is None or len(array) >= n
         }
 
+    def fitting(self, split: str, stored: Stored, first: Mapping[str, Array]) -> Stored:
+        """The stored arrays that can be those of the model; ``note`` names the file of others.
+
+        ``first`` holds the same arrays of the split's first image, and its slots. Arrays fit that
+        have its dtype and shape, and finite values where it has; label maps name its slots.
+        """
+
+        def fits(name: str, array: Array | None) -> bool:
+            if array is None or name not in first:
+                return array is None and name not in first
+            own, slots = first[name], first["slots"].shape[1]
+            return (
+                (array.dtype, array.shape[1:]) == (own.dtype, own.shape[1:])
+                and bool(np.isfinite(array).all() or not np.isfinite(own).all())
+                and (not name.startswith("labels/") or 0 <= array.min() <= array.max() < slots)
+            )
+
+        found = {name: array for name, array in stored.items() if fits(name, array)}
+        if len(found) < len(stored):
+            self.note(f"{self.path(split)} does not fit the model: computed anew.")
+        return found
+
     def write(self, split: str, made: Mapping[str, Array | None]) -> None:
         """Add arrays, or replace those of the same names."""
         stored = {**self._open(split, ARRAYS, lambda _: None), **made}
@@ -99,7 +122,8 @@ class Cache:
                 found: Stored = {name: None for name in wanted if name in facts["absent"]}
                 for name in (name for name in wanted if name in file.namelist()):
                     # A member is read as a whole, which checks its CRC.
-                    found[name] = np.load(io.BytesIO(file.read(name)), allow_pickle=False)
+                    array = np.load(io.BytesIO(file.read(name)), allow_pickle=False)
+                    found[name] = array[:]  # raises where it has no images
             os.utime(path)  # the least recently used goes first, see `prune`
         except Exception:  # zipfile and NumPy raise anything on damaged bytes
             note(f"{path} is damaged: computed anew.")

@@ -16,9 +16,12 @@ KEY = {"model": "abc", "seed": 0}
 
 
 def counted(kind=WithDecoder, **fields):
-    """An objective, and a list that has an entry for each batch that passed its core."""
+    """An objective, and a list that has an entry for each batch of images that passed its core.
+
+    A split's first image alone passes to check what is stored.
+    """
     core, batches = ByShade(**fields), []
-    core.register_forward_hook(lambda *_: batches.append(1))
+    core.register_forward_hook(lambda _, given, __: batches.extend([1] * (len(given[0]) > 1)))
     return kind(core), batches
 
 
@@ -95,6 +98,31 @@ def test_damage_is_mended(dataset, cache, said):
     assert judge(dataset, WithDecoder(ByShade()), cache, ("segmentation",)) == document
     assert "damaged" in said[-1]
     assert len(path.read_bytes()) == len(whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "forged"),
+    [
+        ("slots", lambda array: array[..., :1]),
+        ("slots", lambda array: array.astype(np.float64)),
+        ("slots", lambda array: np.full_like(array, np.nan)),
+        ("overlap", lambda array: array[..., :0]),
+        ("features", lambda array: array[0, 0]),
+        ("labelled", lambda array: array.astype("S1")),
+        ("labels/decoder/first", lambda array: array + np.uint8(200)),
+        ("labels/attention/first", lambda array: array[:, :-1]),
+        ("slots", lambda _: None),
+        ("recon_mse", lambda _: None),
+    ],
+)
+def test_arrays_that_cannot_be_the_models_are_computed_anew(dataset, cache, said, name, forged):
+    objective, _ = counted()
+    expected = judge(dataset, objective, cache, GROUPS)
+    whole = cache.read("test", 90, [name])[name]
+    cache.write("test", {name: forged(whole)})
+    assert judge(dataset, objective, cache, GROUPS) == expected
+    assert [str(cache.path("test")) in line for line in said] == [True]
+    np.testing.assert_array_equal(cache.read("test", 90, [name])[name], whole)
 
 
 def test_a_changed_byte_is_seen_wherever_it_is(cache):
