@@ -139,8 +139,8 @@ def show(
     - ``properties``: Draw property predictions.
 
     Returns one document. Pictures are drawn where the run has a model; ``lacking`` says what to
-    prepare if a published run's dataset is not here. ``preview`` gets a small picture of each image
-    and its masks.
+    prepare if its dataset is not here. ``preview`` gets a small picture of each image and its
+    masks.
     """
     from slotbench.files import parse_document, reason_of
     from slotbench.progress import bar
@@ -153,13 +153,12 @@ def show(
     indices, found = _indices(index), find(run, results_dir)
     found.check()
     config, drawn, lacking = found.config(), {}, ""
-    if found.bundled:
-        try:
-            open_dataset(config, Path(data_dir), alike=True).close()
-        except UserError as error:
-            lacking = f"No pictures, because they need the dataset. {error}"
-        else:
-            found = writable(found, Path(results_dir))
+    try:
+        open_dataset(config, Path(data_dir), alike=True).close()
+    except UserError as error:
+        lacking = f"No pictures, because they need the dataset. {error}"
+    else:
+        found = writable(found, Path(results_dir)) if found.bundled else found
     status = found.status()
     parse_document(status, documents.Status, str(found.status_file))
     judged = _evaluation(found)

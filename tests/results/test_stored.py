@@ -126,6 +126,13 @@ def test_an_evaluation_of_another_shape_is_refused_by_name(trained, blocks, tmp_
     assert (bool(facts["evaluation"]), "No pictures: " in facts["lacking"]) == (True, True)
 
 
+def test_an_own_run_is_shown_without_its_dataset(trained, tmp_path):
+    facts = api.show(trained.path, data_dir=tmp_path)
+    assert facts["status"]["state"] == "done"
+    assert facts["drawn"] == {}
+    assert "slotbench prepare" in facts["lacking"]
+
+
 def test_one_bad_run_does_not_keep_the_others_from_being_evaluated(trained, blocks, tmp_path):
     bad, good = (Run(Path(shutil.copytree(trained.path, tmp_path / name))) for name in "ab")
     for run in (bad, good):
