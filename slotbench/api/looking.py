@@ -153,12 +153,13 @@ def show(
     indices, found = _indices(index), find(run, results_dir)
     found.check()
     config, drawn, lacking = found.config(), {}, ""
-    try:
-        open_dataset(config, Path(data_dir), alike=True).close()
-    except UserError as error:
-        lacking = f"No pictures, because they need the dataset. {error}"
-    else:
-        found = writable(found, Path(results_dir)) if found.bundled else found
+    if found.model.is_file():
+        try:
+            open_dataset(config, Path(data_dir), alike=True).close()
+        except UserError as error:
+            lacking = f"No pictures, because they need the dataset. {error}"
+        else:
+            found = writable(found, Path(results_dir))
     status = found.status()
     parse_document(status, documents.Status, str(found.status_file))
     judged = _evaluation(found)

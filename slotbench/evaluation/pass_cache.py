@@ -26,8 +26,8 @@ class Cache:
     """The arrays of one model by split, in ``<folder>/<split>.npz``; ``key`` identifies the model.
 
     ``digests`` are those of shifted test sets, which the dataset's fingerprint does not cover. A
-    file that is damaged or has another key counts as empty and is replaced; arrays that cannot be
-    the model's are too (:func:`fitting`). ``note`` takes a line about that, and about a file that
+    file that is damaged or has another key counts as empty and is replaced, and so are arrays that
+    do not fit the model (:meth:`fitting`). ``note`` takes a line about that, and about a file that
     cannot be written. Deleting a cache is always safe.
 
     Arrays are stored in full precision: half precision would change scores of probes by 1e-4 to
@@ -69,10 +69,12 @@ class Cache:
         }
 
     def fitting(self, split: str, stored: Stored, first: Mapping[str, Array]) -> Stored:
-        """The stored arrays that can be those of the model; ``note`` names the file of others.
+        """Those of the stored arrays that the model could have made; ``note`` tells of others.
 
-        ``first`` holds the same arrays of the split's first image, and its slots. Arrays fit that
-        have its dtype and shape, and finite values where it has; label maps name its slots.
+        ``first`` holds the arrays that the model gives for the split's first image, with its slots.
+        A stored array must have the same dtype and the same shape for each image, and be finite if
+        that of the first image is. Label maps hold numbers of slots. An array that is stored as
+        absent must be absent from ``first``. Other finite values are not noticed.
         """
 
         def fits(name: str, array: Array | None) -> bool:
@@ -123,7 +125,7 @@ class Cache:
                 for name in (name for name in wanted if name in file.namelist()):
                     # A member is read as a whole, which checks its CRC.
                     array = np.load(io.BytesIO(file.read(name)), allow_pickle=False)
-                    found[name] = array[:]  # raises where it has no images
+                    found[name] = array[:]  # raises for a number, which is of no images
             os.utime(path)  # the least recently used goes first, see `prune`
         except Exception:  # zipfile and NumPy raise anything on damaged bytes
             note(f"{path} is damaged: computed anew.")
