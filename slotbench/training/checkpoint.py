@@ -52,8 +52,7 @@ class Checkpoint:
         """Write the checkpoint whole or not at all."""
         # Through memory: torch's own writer turns a full disk into an internal error.
         buffer = io.BytesIO()
-        # Weights that get no gradient have no moments, so a loss of moments shows only by a list.
-        torch.save({**vars(self), "moments": sorted(self.optimizer["state"])}, buffer)
+        torch.save({**vars(self), "layout": _layout(self.optimizer)}, buffer)
         write_whole(path, buffer.getvalue())
 
     def restore(self, path: Path, objective: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -76,6 +75,15 @@ class Checkpoint:
                     raise ValueError("the optimiser's state is not of these weights")
 
 
+def _layout(optimizer: dict[str, Any]) -> list[Any]:
+    """The weights of an optimiser's groups, and the names of what it holds for each weight.
+
+    It holds nothing for weights without a gradient, so only this list shows what is missing.
+    """
+    groups = [list(group["params"]) for group in optimizer["param_groups"]]
+    return [groups, {weights: sorted(held) for weights, held in optimizer["state"].items()}]
+
+
 def load(path: Path, config: RunConfig) -> Checkpoint:
     """Read a run's checkpoint; :class:`UserError` where it is damaged or another run's."""
     with _reading(path):
@@ -85,9 +93,9 @@ def load(path: Path, config: RunConfig) -> Checkpoint:
             if archive.testzip() is not None:
                 raise ValueError("a checksum differs")
         stored = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        moments = stored.pop("moments", None)  # an older slotbench stored none
+        layout = stored.pop("layout", None)  # an older slotbench stored none
         checkpoint = Checkpoint(**stored)
-        if moments is not None and moments != sorted(checkpoint.optimizer["state"]):
+        if layout is not None and layout != _layout(checkpoint.optimizer):
             raise ValueError("the optimiser's state lacks a part")
         if type(checkpoint.step) is not int or not 0 <= checkpoint.step <= config.train.steps:
             raise TypeError("step is no number of steps")

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import shutil
 import signal
 
@@ -190,6 +191,16 @@ def test_a_checkpoint_that_does_not_fit_is_refused(blocks, done, what):
     said = "is not a checkpoint of slotbench, or is damaged"
     with pytest.raises(UserError, match="another config" if what == "another's" else said):
         resume(done, blocks)
+
+
+@pytest.mark.parametrize("what", ["moments", "a moment", "group"])
+def test_a_damaged_run_is_named_where_it_is_extended_and_damages_no_other(blocks, done, what):
+    whole = done.checkpoint.read_bytes()
+    spoil(done, SPOILT[what])
+    with pytest.raises(UserError, match=re.escape(f"{done.path.name}/checkpoint.pt is not")):
+        resume(done, blocks, steps=5)
+    done.checkpoint.write_bytes(whole)
+    assert resume(done, blocks, steps=5).status()["state"] == "done"
 
 
 def test_the_optimiser_is_that_of_the_configuration_whatever_a_checkpoint_says(
