@@ -14,16 +14,18 @@ import shlex
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import optuna
 import torch
+from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from slotbench import plugins
@@ -34,11 +36,11 @@ from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
 from slotbench.errors import RunLocked, SlotbenchError, TrainingError, UserError, interrupted
 from slotbench.files import typed
-from slotbench.locks import changing
+from slotbench.locks import changing, held, hold
 from slotbench.objectives.objective import Objective
 from slotbench.progress import counted, say
 from slotbench.results.models import trained
-from slotbench.results.run import DEAD, Run
+from slotbench.results.run import Run
 from slotbench.results.work import carry_out, preset_for
 from slotbench.rng import seed_of
 from slotbench.suites.speedrun import IMAGES, check_masks, val_scores
@@ -56,7 +58,7 @@ from slotbench.suites.trials import (
 from slotbench.training.loop import Host, Observer
 from slotbench.training.signals import end_with
 
-DONE = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 class Pruned(SlotbenchError):  # noqa: N818  # no failure
@@ -84,6 +86,7 @@ class _Work:
         told = (plan.choice.preset, f"{config.train.steps} steps", *plan.choice.overrides)
         place = f"space {seed_of('space', json.dumps(in_words(self.space))):016x}"
         self.study = _study(self.folder, " ".join((self.contestant, *told, place)))
+        self.process = self.folder / f".process-{uuid4().hex}.lock"
 
     def take_trials(self) -> None:
         """Run trials until the study has as many as planned.
@@ -91,45 +94,57 @@ class _Work:
         A failed trial is replaced by one with other settings, at most ``trials`` times. Before any
         has succeeded, a user's mistake ends tuning: every other trial would meet it too.
         """
-        self._revive()
-        if not self.study.trials:
-            self.study.enqueue_trial(untouched(self.config, self.space), skip_if_exists=True)
-        while (done := len(self.study.get_trials(states=DONE))) < self.plan.trials:
-            say(f"{self.contestant}: {counted(self.plan.trials - done, 'trial')} to go.")
-            again = (SlotbenchError,) if done else (TrainingError, RunLocked)
-            self.study.optimize(self._trial, n_trials=1, catch=again)
-            if len(self.failed) > self.plan.trials:
-                said = f"{self.contestant}: {len(self.failed)} trials failed. The last: "
-                raise SlotbenchError(said + self.failed[-1], f"Their runs are in {self.folder}.")
+        with ExitStack() as alive:
+            with changing(_database(self.folder)):
+                alive.enter_context(hold(self.process))
+                alive.callback(self.process.unlink, missing_ok=True)
+            while (done := len(self.study.get_trials(states=DONE))) < self.plan.trials:
+                say(f"{self.contestant}: {counted(self.plan.trials - done, 'trial')} to go.")
+                again = (SlotbenchError,) if done else (TrainingError, RunLocked)
+                with suppress(*again):
+                    self._trial()
+                if len(self.failed) > self.plan.trials:
+                    said = f"{self.contestant}: {len(self.failed)} trials failed. The last: "
+                    advice = f"Their runs are in {self.folder}."
+                    raise SlotbenchError(said + self.failed[-1], advice)
 
-    def _trial(self, trial: optuna.Trial) -> float:
-        """Train what the sampler proposes; its score."""
-        overrides = tuple(
-            f"{field}={suggest(trial, field, of)}" for field, of in self.space.items()
-        )
-        trial.set_user_attr("overrides", overrides)
+    def _trial(self) -> None:
+        """Train what the sampler proposes, and tell the study its score."""
+        trial, overrides = self._begin()
         try:
-            return self._score(overrides, 0, trial)
-        except Pruned as error:
-            raise optuna.TrialPruned(error.message) from error
-        except KeyboardInterrupt:
-            self.study.enqueue_trial(trial.params)  # its run goes on
-            raise
+            self.study.tell(trial, self._score(overrides, 0, trial))
+        except Pruned:
+            self.study.tell(trial, state=TrialState.PRUNED)
         except SlotbenchError as error:
+            self.study.tell(trial, state=TrialState.FAIL)
             self.failed.append(error.message)
             say(f"A trial failed: {error.message}")
             raise
 
+    def _begin(self) -> tuple[optuna.Trial, tuple[str, ...]]:
+        """A trial whose process was ended, whose run goes on; or else the sampler's proposal."""
+        with changing(_database(self.folder)):
+            self._revive()
+            if not self.study.trials:
+                self.study.enqueue_trial(untouched(self.config, self.space))
+            trial = self.study.ask()
+            trial.set_user_attr("process", self.process.name)
+            proposed = (f"{field}={suggest(trial, field, of)}" for field, of in self.space.items())
+            trial.set_user_attr("overrides", overrides := tuple(proposed))
+        return trial, overrides
+
     def _revive(self) -> None:
-        """Queue the settings of trials whose process was killed: their runs go on."""
-        for trial in self.study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-            told, begun = trial.user_attrs.get("overrides"), trial.datetime_start
-            # A clock that was set back shows a time ahead.
-            if not told or not begun or abs(datetime.now() - begun) < timedelta(seconds=DEAD):
-                continue
-            if not self._run(self.plan.config(self.info, tuple(told))).locked():
-                self.study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-                self.study.enqueue_trial(trial.params)
+        """Queue the trials of processes that were ended: a living one holds the lock it names."""
+        files = list(self.folder.glob(".process-*.lock"))
+        living = [file.name for file in files if held(file)]
+        for file in files:
+            if file.name not in living:
+                file.unlink()
+        for trial in self.study.get_trials(states=(TrialState.RUNNING,)):
+            if trial.user_attrs.get("process") not in living:
+                self.study.tell(trial.number, state=TrialState.FAIL)
+                queued = trial.system_attrs.get("fixed_params", {})
+                self.study.enqueue_trial({**queued, **trial.params})
 
     def _run(self, config: RunConfig) -> Run:
         return Run.of(config, self.folder)
@@ -153,7 +168,7 @@ class _Work:
         """The settings of the best trials that were trained to their end, best first."""
         # Several processes may run a trial more than planned: it does not count.
         counted = self.study.get_trials(states=DONE)[: self.plan.trials]
-        complete = [trial for trial in counted if trial.state == optuna.trial.TrialState.COMPLETE]
+        complete = [trial for trial in counted if trial.state == TrialState.COMPLETE]
         ranked = sorted(complete, key=lambda trial: -float(trial.value or 0))
         return [tuple(trial.user_attrs["overrides"]) for trial in ranked[:FINALISTS]]
 
@@ -275,9 +290,14 @@ def _stored(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def _database(folder: Path) -> Path:
+    """The file of a dataset's trials."""
+    return folder.with_name(f"{folder.name}.db")
+
+
 def _study(folder: Path, name: str) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)  # it shows tracebacks
-    file = folder.with_name(f"{folder.name}.db")
+    file = _database(folder)
     if file.exists() and not file.is_file():
         raise UserError(f"{file} is not a regular file.", "Remove it, or move it away.")
     # Not in the address, where "?", "#", "%" and "{" are special.

@@ -2,7 +2,8 @@
 
 import os
 import sqlite3
-from datetime import datetime, timedelta
+import sys
+from functools import partial
 from multiprocessing import get_context
 from typing import ClassVar
 
@@ -227,29 +228,28 @@ def test_a_preset_that_no_trial_beats_is_tuned_as_it_is(blocks, tmp_path, monkey
     assert resolve(again, info).id == resolve(known, info).id
 
 
+def _ended(stop, place, blocks, results):
+    """A process whose tuning is ended in its first trial."""
+    setattr(tune, place, lambda *_: stop())
+    contest(blocks, results, trials=1)
+
+
 @pytest.mark.usefixtures("tuned_folder")
-@pytest.mark.parametrize(("killed", "hours"), [(False, 0), (True, 1), (True, -1)])
-def test_an_interrupted_trial_is_taken_again(blocks, tmp_path, monkeypatch, killed, hours):
-    """The preset's own settings, which are the first, are not lost, even if the clock goes back."""
-
-    class Clock(datetime):
-        @classmethod
-        def now(cls, zone=None):
-            return datetime.now(zone) + timedelta(hours=hours)
-
-    begun = []
-
-    def stopped(run, *_):
-        begun.append(run.id)
-        raise SystemExit if killed else KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(tune, "carry_out", stopped)
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
-            contest(blocks, tmp_path, trials=1)
-    monkeypatch.setattr(tune, "datetime", Clock)
-    contest(blocks, tmp_path, trials=1)
-    assert [run.id for run in runs(tmp_path) if run.id.startswith("1000-")] == begun
+@pytest.mark.parametrize(
+    ("stop", "place"),
+    [(partial(os._exit, 9), "suggest"), (partial(os._exit, 9), "carry_out"), (sys.exit, "suggest")],
+)
+def test_a_trial_whose_process_was_ended_is_taken_again(blocks, tmp_path, stop, place):
+    """At once, and with its own settings: the first trial is the preset."""
+    expected = contest(blocks, tmp_path / "whole", trials=1)["settings"]
+    results = tmp_path / "ended"
+    process = get_context("spawn").Process(target=_ended, args=(stop, place, blocks, results))
+    process.start()
+    process.join()
+    assert not runs(results)
+    # A setting that is the preset's own is not written.
+    assert contest(blocks, results, trials=1)["settings"].keys() == expected.keys()
+    assert not list(results.rglob(".process-*"))
 
 
 @pytest.mark.usefixtures("tuned_folder")
