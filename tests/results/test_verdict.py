@@ -1,15 +1,16 @@
 """The sentence says what the numbers say, and no more."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from slotbench.results.leaderboard import leaderboard
-from slotbench.results.leaderboard.comparisons import PRIMARY, SECONDARY, families
+from slotbench.results.leaderboard.comparisons import METRICS, PRIMARY, SECONDARY, families
 from slotbench.results.leaderboard.grouping import Cost, Group, Row, Summaries
-from slotbench.results.leaderboard.verdict import verdict
+from slotbench.results.leaderboard.verdict import PLAIN, verdict
 from tests.results.results import add_run, add_seeds, make_status, text_of
 
 LOW, HIGH = [0.40, 0.42, 0.38, 0.41, 0.45], [0.80, 0.84, 0.79, 0.82, 0.90]
@@ -161,6 +162,13 @@ def test_secondary_measures_are_those_of_the_same_contestants_with_holm_of_their
         assert (ours[key]["verdict"] == "better") == (upto < 0.05)
     (note,) = [note for note in document["verdict"]["notes"] if note.startswith("Secondary")]
     assert "better in" in note
+    assert all(PLAIN[key] in note and key not in note for key in SECONDARY)
+
+
+def test_the_docs_name_every_compared_measure_and_each_has_a_plain_name():
+    text = (Path(__file__).parents[2] / "docs/leaderboard.md").read_text()
+    (listed,) = re.findall(r"The primary measure, fixed beforehand,.*?\)\.", text, re.DOTALL)
+    assert set(re.findall(r"`([^` ]+/[^` ]+)`", listed)) == set(METRICS) == PLAIN.keys()
 
 
 def test_failed_runs_runs_without_a_partner_and_single_rows_are_named(tmp_path):

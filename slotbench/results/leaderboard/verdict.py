@@ -20,7 +20,7 @@ PLAIN = {
     "ari/attention": "segmentation with background (ARI)",
     "miou/attention": "segmentation (mIoU)",
     "properties/linear/mask/mean": "object properties",
-    "found_described/attention": "objects found and described",
+    "found+described/attention": "objects found and described",
     "linear_probe/slots/map": "scene attributes",
 }
 """Plain names of the compared metrics."""
