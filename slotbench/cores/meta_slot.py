@@ -111,7 +111,10 @@ def codebook_loss(distance: Tensor) -> Tensor:
 def duplicates(nearest: Tensor, distance: Tensor) -> Tensor:
     """Slots whose prototype is nearer to another slot of the image: bool (B, K).
 
-    ``nearest`` int64 (B, K) is each slot's prototype, ``distance`` float (B, K) its distance.
+    ``nearest`` int64 (B, K) is each slot's prototype, ``distance`` float (B, K) its distance. Of
+    equal distances the first slot stays: slots that hold the same object may be that close.
     """
     same = nearest[:, :, None] == nearest[:, None, :]
-    return (same & (distance[:, None, :] < distance[:, :, None])).any(dim=2)
+    own, other = distance[:, :, None], distance[:, None, :]
+    earlier = torch.ones_like(same[0]).tril(-1)
+    return (same & ((other < own) | ((other == own) & earlier))).any(dim=2)

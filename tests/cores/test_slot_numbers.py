@@ -120,7 +120,16 @@ def test_prototypes_move_to_their_slots_and_unused_ones_to_the_nearest():
     assert (ours.abs().amax(dim=1) > 0).all()
 
 
-def test_of_slots_with_one_prototype_the_nearest_stays():
+@pytest.mark.parametrize(
+    ("distance", "dropped"),
+    [
+        ([3.0, 9.0, 1.0, 2.0], [True, False, False, True]),
+        ([1.0, 1.0, 1.0, 2.0], [False, False, True, True]),
+        ([2.0, 0.0, 1.0, 1.0], [True, False, False, True]),
+    ],
+)
+def test_of_slots_with_one_prototype_the_nearest_stays_and_of_equal_ones_the_first(
+    distance, dropped
+):
     nearest = torch.tensor([[7, 2, 7, 7]])
-    found = duplicates(nearest, torch.tensor([[3.0, 9.0, 1.0, 2.0]]))
-    assert found.tolist() == [[True, False, False, True]]
+    assert duplicates(nearest, torch.tensor([distance])).tolist() == [dropped]
