@@ -93,7 +93,7 @@ def resolve(choice: Choice, info: DatasetInfo) -> RunConfig:
         typed.append(("train", "budget", str(allowed)))
     objective = canonical(choice.objective)
     given, settings = _given(choice, info, found)
-    names, kinds = _names(choice.core, objective, given, [*settings, *typed]), _kinds(objective)
+    names, kinds = _names(choice.core, objective, given, [*settings, *typed]), kinds_of(objective)
     sections = _sections(names, kinds, given, info, settings)
     before = dict(sections)
     _set(sections, objective, typed)
@@ -215,7 +215,7 @@ def _given(
         given, settings = of(preset), list(map(parse_override, overrides))
         objective = canonical(choice.objective)
         names = _names(choice.core, objective, given, settings)
-        _sections(names, _kinds(objective), given, info, settings)
+        _sections(names, kinds_of(objective), given, info, settings)
     except UserError as error:
         where = f"{found.file}: {found.contestant}"
         raise UserError(f"{where}: {error.message}", tuned.MEND) from error
@@ -227,7 +227,7 @@ def tuned_settings(choice: Choice, info: DatasetInfo) -> tuple[str, dict[str, "E
     from slotbench.config import tuned
 
     objective = canonical(choice.objective)
-    alignment = _alignment(objective, _kinds(objective), choice.alignment)
+    alignment = _alignment(objective, kinds_of(objective), choice.alignment)
     known = tuned.read(info.name, info.variant, Path(choice.results_dir))
     return tuned.key_of(choice.core, objective, alignment), known
 
@@ -248,7 +248,7 @@ def _names(
     core: str, objective: str, given: Any, typed: Iterable[Setting]
 ) -> dict[str, str | None]:
     """Section -> its component, as typed, or else the preset's."""
-    kinds = _kinds(objective)
+    kinds = kinds_of(objective)
     chosen = {"core": core, "encoder": given["encoder"]["name"], "objective": objective}
     if len(kinds) > 1:
         chosen |= {name: name for name in kinds}
@@ -268,7 +268,8 @@ def _names(
     return dict(chosen)
 
 
-def _kinds(objective: str) -> dict[str, Any]:
+def kinds_of(objective: str) -> dict[str, Any]:
+    """Name -> class, for each part of an objective."""
     kinds = {part.name: registry.get("objectives", part.name).load() for part in parse(objective)}
     if len(kinds) > 1:
         check(objective, kinds)
@@ -277,7 +278,7 @@ def _kinds(objective: str) -> dict[str, Any]:
 
 def teacher_settings(objective: str, teacher: str) -> tuple[str, ...]:
     """``--teacher`` as ``--set`` takes it; :class:`UserError` where the objective has none."""
-    parts = _kinds(canonical(objective))
+    parts = kinds_of(canonical(objective))
     sections = {name if len(parts) > 1 else "objective": kind for name, kind in parts.items()}
     taught = [
         section

@@ -69,7 +69,7 @@ def best(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> tuple
 def _try(run: Run, config: RunConfig, dataset: DatasetFile, host: Host, number: int) -> Tried:
     """Train a start for ``start_steps`` and compute its loss on val; saves nothing."""
     trainer = Trainer(run, built(run, config, number), config, dataset, host)
-    val = trainer.loader("val", min(config.train.batch_size, dataset.size("val")))
+    val = trainer.val_loader()
     loader, steps = trainer.begin(), min(config.train.start_steps, trainer.steps)
     told = f"Start {number + 1} of {config.train.starts}"
     loss: float | None

@@ -8,9 +8,17 @@ from typing import Any
 
 import torch
 
-from slotbench.config.resolve import Choice, check_names, dataset_info, resolve, tuned_settings
+from slotbench.config.resolve import (
+    Choice,
+    check_names,
+    dataset_info,
+    kinds_of,
+    resolve,
+    tuned_settings,
+)
 from slotbench.config.run_config import DatasetInfo, RunConfig
 from slotbench.datasets.format.dataset_file import DatasetFile
+from slotbench.datasets.format.loader import checked_size
 from slotbench.datasets.format.places import locate
 from slotbench.errors import RunLocked, SlotbenchError, UserError
 from slotbench.objectives.objective import Objective
@@ -143,6 +151,8 @@ def carry_out(
             f"{dataset.path}: 'test' holds no images to evaluate.",
             "Prepare it with some, or add --no-evaluate.",
         )
+    if not run.status_file.exists():
+        check_data(config, dataset)
     run.create(config)
     if config.extended and first_rank():
         from slotbench.results.earlier import go_on_from_earlier
@@ -181,6 +191,24 @@ def carry_out(
             tracked = tracker.Tracked(run.path, settings, run.status()["step"])
             tracker.tell_evaluation(host.trackers, tracked, found)
     return run
+
+
+def check_data(config: RunConfig, dataset: DatasetFile) -> None:
+    """:class:`UserError` where train gives no batch, or val no loss.
+
+    Of a single image, a loss that compares images would be 0 or NaN.
+    """
+    kinds = kinds_of(str(config.names["objective"])).values()
+    temporal = any(kind.temporal for kind in kinds)
+    frames = sum(kind.views for kind in kinds) if temporal else 1
+    checked_size(dataset, "train", config.train.batch_size, frames)
+    count = checked_size(dataset, "val", 1, frames)
+    if count == 1 and any(kind.compares_images for kind in kinds):
+        raise UserError(
+            f"{dataset.path}: 'val' has only one {'clip' if temporal else 'image'}, and the "
+            "objective compares those of a batch.",
+            "Prepare it with more, for example: --val 500",
+        )
 
 
 def train_run(run: Run, config: RunConfig, dataset: DatasetFile, host: Host) -> None:

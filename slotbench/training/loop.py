@@ -147,7 +147,7 @@ def train(
 def _lead(trainer: "Trainer", observer: Observer, progress: Bar) -> None:
     """Take every step; log, validate, draw and save in between."""
     run, batch = trainer.run, trainer.settings.batch_size
-    val = trainer.loader("val", min(batch, trainer.dataset.size("val")))
+    val = trainer.val_loader()
     loader = trainer.begin()  # a budget of FLOPs sets the steps
     settings = trainer.settings
     run.write_status("running", **_progress(trainer))
@@ -328,6 +328,11 @@ class Trainer:
             frames=self.objective.views if self.objective.temporal else 1,
         )
         return Feed(loader, self.host.device)
+
+    def val_loader(self) -> Feed:
+        """Batches of ``val``, as large as in training, or all of it if it has less."""
+        count = (self.dataset.rows if self.objective.temporal else self.dataset.size)("val")
+        return self.loader("val", min(self.settings.batch_size, count))
 
     def batch(self, loader: Feed, step: int, purpose: str = "train") -> TrainBatch:
         """The batch of a step: a function of (seed, step) alone."""

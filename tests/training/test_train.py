@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from slotbench.results.finding import all_runs, find
 from slotbench.results.run import Run, read_model
 from slotbench.training.loop import Trainer, learning_rate
 from tests.conftest import write_blocks
+from tests.objectives import tiny
 from tests.small import CPU, assert_same_weights, started
 
 SIMCLR = {"objective": "simclr", "alignment": "hungarian"}
@@ -242,6 +244,29 @@ def test_a_dataset_without_test_images_is_refused_before_training(tmp_path, show
     assert "'test' holds no images" in told
     assert "--no-evaluate" in told
     assert not list(tmp_path.glob("results/runs/*"))
+
+
+COMPARES = r"'val' has only one image, and the objective compares"
+UNUSABLE = [("vicreg", 1, COMPARES), ("reconstruction+simclr:0.1", 1, COMPARES)]
+UNUSABLE += [("slot-infonce", 1, COMPARES), ("reconstruction", 1, None)]
+UNUSABLE += [("reconstruction", 0, "'val' holds no images")]
+
+
+@pytest.mark.parametrize(("objective", "val", "said"), UNUSABLE)
+def test_data_too_small_for_a_loss_leave_no_run(tmp_path, objective, val, said):
+    data = write_blocks(tmp_path / "clevr.h5", val=val).parent
+    starts = ("train.starts=2", "train.start_steps=1")
+    for extra in ((), starts, ("train.batch_size=49",)):
+        wanted = "only 48 images in 'train'" if extra and extra != starts else said
+        with pytest.raises(UserError, match=wanted) if wanted else nullcontext():
+            started(data, tmp_path / f"{len(extra)}", *extra, objective=objective, steps=1)
+        assert bool(wanted) != any(tmp_path.glob(f"{len(extra)}/runs/*"))
+
+
+def test_few_clips_of_val_are_one_batch(data, tmp_path):
+    made = tiny.config(data[True], "slot-jepa-next", "train.batch_size=12")
+    going = tiny.trainer(tmp_path, data[True], made)
+    assert going.val_loader().loader.batch_size == data[True].rows("val") == 8
 
 
 def test_the_directory_of_another_process_that_has_not_begun_stays(blocks, tmp_path, monkeypatch):

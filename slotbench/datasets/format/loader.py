@@ -57,7 +57,7 @@ class Loader:
         self.dataset, self.split, self.batch_size, self.seed = dataset, split, batch_size, seed
         self.keys, self.frames = keys, frames
         dataset.require(split, keys)
-        self.size = _checked_size(dataset, split, batch_size, frames)
+        self.size = checked_size(dataset, split, batch_size, frames)
         self.block = BLOCK if frames == 1 else max(1, BLOCK // dataset.layout.row_images)
         self.batches_per_epoch = self.size // batch_size
         budget = available_memory() // 4 if memory_budget is None else memory_budget
@@ -129,7 +129,7 @@ def _order(size: int, seed: int, epoch: int, block: int) -> Array:
     return order
 
 
-def _checked_size(dataset: DatasetFile, split: str, batch_size: int, frames: int) -> int:
+def checked_size(dataset: DatasetFile, split: str, batch_size: int, frames: int) -> int:
     """The images (or clips) of a split; an error where they give no batch."""
     if frames > 1 and dataset.layout.frames is None:
         raise UserError(
