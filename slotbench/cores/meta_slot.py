@@ -36,6 +36,7 @@ class MetaSlot(IteratedAttention):
     """
 
     name = "meta-slot"
+    version = 2  # of equally near duplicates one stays; all did
     summary = "slots named by a codebook; duplicates are dropped, the rest refined again"
     source = "Liu et al. 2025, arXiv 2505.20772"
     Config = MetaSlotConfig
