@@ -30,7 +30,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from slotbench import plugins
 from slotbench.config import tuned
-from slotbench.config.resolve import Choice, check_names, dataset_info
+from slotbench.config.resolve import Choice, check_names, dataset_info, kinds_of
 from slotbench.config.run_config import RunConfig, parse_override
 from slotbench.datasets.format.dataset_file import DatasetFile
 from slotbench.datasets.format.places import locate
@@ -214,6 +214,9 @@ def contest(
     if asked.preset == "auto":
         asked = replace(asked, preset=preset_for(host.device))
     check_names(asked)
+    if not all(kind.trains for kind in kinds_of(asked.objective).values()):
+        said = f"--objective {objective}: it trains nothing, so there is nothing to tune."
+        raise UserError(said, "Leave it out.")
     plan = Plan(asked, trials)
     if dry_run:
         with DatasetFile(locate(asked.dataset, data_dir)) as dataset:

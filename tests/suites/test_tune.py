@@ -131,6 +131,11 @@ def test_without_masks_there_is_nothing_to_tune_or_race_for(tmp_path, of, monkey
         begin[of]()
 
 
+def test_an_objective_that_trains_nothing_is_not_tuned(blocks, tmp_path):
+    with pytest.raises(UserError, match="--objective random: it trains nothing"):
+        contest(blocks, tmp_path, objective="random", dry_run=True)
+
+
 def test_trials_that_all_diverge_end_tuning(blocks, tmp_path, monkeypatch):
     def diverge(*_):
         raise TrainingError("the loss is not finite at step 1")
