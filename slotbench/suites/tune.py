@@ -115,10 +115,11 @@ class _Work:
             self.study.tell(trial, self._score(overrides, 0, trial))
         except Pruned:
             self.study.tell(trial, state=TrialState.PRUNED)
-        except SlotbenchError as error:
+        except Exception as error:  # but not an interruption: its trial is taken again
             self.study.tell(trial, state=TrialState.FAIL)
-            self.failed.append(error.message)
-            say(f"A trial failed: {error.message}")
+            if isinstance(error, SlotbenchError):
+                self.failed.append(error.message)
+                say(f"A trial failed: {error.message}")
             raise
 
     def _begin(self) -> tuple[optuna.Trial, tuple[str, ...]]:

@@ -136,6 +136,24 @@ def test_an_objective_that_trains_nothing_is_not_tuned(blocks, tmp_path):
         contest(blocks, tmp_path, objective="random", dry_run=True)
 
 
+@pytest.mark.usefixtures("tuned_folder")
+def test_settings_of_a_trial_that_crashed_are_not_taken_again(blocks, tmp_path, monkeypatch):
+    """They would crash again."""
+    begun = []
+
+    def crash(run, *_):
+        begun.append(run.id)
+        raise RuntimeError("out of memory")
+
+    whole = tune.carry_out
+    monkeypatch.setattr(tune, "carry_out", crash)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        contest(blocks, tmp_path, trials=1)
+    monkeypatch.setattr(tune, "carry_out", whole)
+    contest(blocks, tmp_path, trials=1)
+    assert not set(begun) & {run.id for run in runs(tmp_path)}
+
+
 def test_trials_that_all_diverge_end_tuning(blocks, tmp_path, monkeypatch):
     def diverge(*_):
         raise TrainingError("the loss is not finite at step 1")
