@@ -203,10 +203,13 @@ def tune(
     places, count = (Path(data_dir), Path(results_dir)), workers_of(workers) or processes()
     if not listed(objective):
         raise UserError("--objective names none.", "Type: slotbench list objectives")
-    return {
-        each: tuning.contest(each, host(device), *places, trials, count, dry_run, choice)
-        for each in listed(objective)
-    }
+
+    def contest(each: str, dry: bool) -> dict[str, Any]:
+        return tuning.contest(each, host(device), *places, trials, count, dry, choice)
+
+    # All are checked before the first is tuned for hours.
+    found = {each: contest(each, True) for each in listed(objective)}
+    return found if dry_run else {each: contest(each, False) for each in found}
 
 
 def suite_run(

@@ -329,7 +329,7 @@ def test_a_mistake_is_explained_and_exits_with_2(inside, capsys, mistake):
 FORMS = (
     "verify clevr --against data/clevr.h5",
     "verify data/clevr.h5 --against clevr:clevr6",
-    "tune --dry-run --objective simclr,byol --objective random --workers all",
+    "tune --dry-run --objective simclr,byol --objective moco --workers all",
     "tune --dry-run --dataset data/clevr.h5 --device cpu",
     "evaluate --baseline voronoi --dataset clevr --metrics segmentation,slot-count",
     "evaluate --baseline voronoi --dataset clevr --metrics segmentation --metrics slot-count",
