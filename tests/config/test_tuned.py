@@ -76,13 +76,18 @@ def test_tuned_settings_name_components_and_any_text(info):
     assert tuned.read("clevr", "clevr6")["odd"].tuned == odd
 
 
+UNFINISHED = {"multi-dsprites-colored_on_colored"}
+"""Data sets of the study on which not all contestants are tuned yet."""
+
+
 @pytest.mark.parametrize("file", sorted(tuned.SHIPPED.glob("*.toml")), ids=lambda file: file.stem)
 def test_shipped_settings_fit_with_equal_budgets(info, file):
     """Every contestant that the package tuned resolves."""
     name, _, variant = file.stem.rpartition("-")
     info = replace(info, name=name, variant=variant)
     known = {key: entry.tuned for key, entry in tuned.read(name, variant).items()}
-    assert "slot-attention/reconstruction" in known
+    both = {"slot-attention/reconstruction", "slot-attention/slot-infonce"} <= known.keys()
+    assert both != (file.stem in UNFINISHED)
     assert len({(each.trials, each.steps, each.seeds) for each in known.values()}) == 1
     for key, each in known.items():
         config = resolve(Choice(objective=key.split("/")[1], preset="tuned"), info)
