@@ -101,16 +101,16 @@ class _Work:
             while (done := len(self.study.get_trials(states=DONE))) < self.plan.trials:
                 say(f"{self.contestant}: {counted(self.plan.trials - done, 'trial')} to go.")
                 again = (SlotbenchError,) if done else (TrainingError, RunLocked)
+                begun = self._begin()
                 with suppress(*again):
-                    self._trial()
+                    self._train(*begun)
                 if len(self.failed) > self.plan.trials:
                     said = f"{self.contestant}: {len(self.failed)} trials failed. The last: "
                     advice = f"Their runs are in {self.folder}."
                     raise SlotbenchError(said + self.failed[-1], advice)
 
-    def _trial(self) -> None:
-        """Train what the sampler proposes, and tell the study its score."""
-        trial, overrides = self._begin()
+    def _train(self, trial: optuna.Trial, overrides: tuple[str, ...]) -> None:
+        """Train the run of a trial, and tell the study its score."""
         try:
             self.study.tell(trial, self._score(overrides, 0, trial))
         except Pruned:
@@ -123,7 +123,7 @@ class _Work:
             raise
 
     def _begin(self) -> tuple[optuna.Trial, tuple[str, ...]]:
-        """A trial whose process was ended, whose run goes on; or else the sampler's proposal."""
+        """The next trial and its settings: of a process that was ended, else of the sampler."""
         with changing(_database(self.folder)):
             self._revive()
             if not self.study.trials:

@@ -278,6 +278,17 @@ def test_a_trial_whose_process_was_ended_is_taken_again(blocks, tmp_path, stop, 
 
 
 @pytest.mark.usefixtures("tuned_folder")
+def test_a_lock_that_cannot_be_read_ends_tuning(blocks, tmp_path):
+    """Also after trials have succeeded, when a failed one is replaced."""
+    contest(blocks, tmp_path, trials=1)
+    lock = tmp_path / "tuning" / "clevr-clevr6" / ".process-other.lock"
+    (tmp_path / "elsewhere").touch()
+    lock.symlink_to(tmp_path / "elsewhere")
+    with limited(120), pytest.raises(UserError, match=r"process-other\.lock is a link"):
+        contest(blocks, tmp_path, trials=2)
+
+
+@pytest.mark.usefixtures("tuned_folder")
 def test_a_process_leaves_a_finalist_that_another_one_trains(blocks, tmp_path, monkeypatch):
     begun = []
 
