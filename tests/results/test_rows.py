@@ -202,6 +202,14 @@ def test_rows_never_mix_settings(tmp_path, fields):
     assert sorted(row["metrics"][DECODER]["mean"] for row in found) == [0.2, 0.8]
 
 
+def test_a_field_that_is_set_to_its_own_value_makes_no_other_row(tmp_path):
+    for seed, overrides in enumerate(({"core.slots": 7}, {})):
+        run = add_run(tmp_path, {DECODER: 0.5}, seed=seed)
+        write(run / "config.json", make_config(seed=seed) | {"overrides": overrides})
+    row = only(leaderboard(tmp_path))
+    assert (row["seeds"], row["settings"]) == (2, "")
+
+
 def test_rows_never_mix_versions(tmp_path):
     for version in (1, 2):
         run = add_run(tmp_path, {DECODER: 0.5})

@@ -200,7 +200,7 @@ def _row(runs: Sequence[Found]) -> Row:
         objective=str(first.objective) + f" ({TRANSFER})" * (first.family == TRANSFER),
         alignment=first.alignment,
         preset=str(first.preset),
-        settings=first.settings,
+        settings=min((run.settings for run in runs), key=len),
         family=str(first.family),
         seeds=tuple(run.seed or 0 for run in counting),
         failed=len(failed),

@@ -192,6 +192,7 @@ def _identify(found: Found, parsed: documents.Config, config: Document) -> None:
         found.family = TRANSFER if parsed.trained_on else family_of(found.objective)
         found.budget = parsed.train.images
         same = {**config, "dataset": {**config["dataset"], "fingerprint": data.identity}}
+        same.pop("overrides", None)  # equal fields are one row, however they were typed
         # Each seed follows an earlier run of its own; the rows are the same.
         for key in ("init", "extended"):
             if config.get(key) is not None:
